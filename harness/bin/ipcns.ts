@@ -1,0 +1,13 @@
+/**
+ * The `ipcns` command. This file and vitest.config.ts are where the rooms meet: nothing else may import
+ * from a room above its own.
+ */
+import type { Command } from '../cli/command.ts'
+import { dispatch } from '../cli/command.ts'
+
+const commands: Record<string, () => Promise<Command>> = {}
+
+/** Runs one command line, given without the program's name; resolves to the exit status. */
+export function main(words: readonly string[]): Promise<number> {
+  return dispatch(words, commands)
+}

@@ -1,0 +1,60 @@
+// Bundles the two programs that must run without a TypeScript loader: the `ipcns` command and the probe.
+// Runs from `npm ci` (prepare) and, when a source is newer than the bundle, from harness/bin/ipcns.mjs.
+import { readdirSync, statSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath, pathToFileURL } from 'node:url'
+
+const top = dirname(dirname(fileURLToPath(import.meta.url)))
+
+/** The bundles, relative to the project's top level. */
+export const bundles = { command: join(top, 'dist/ipcns.mjs'), probe: join(top, 'dist/probe.cjs') }
+
+/** True when a bundle is missing or older than a source file it could have been made from. */
+export function isStale() {
+  const made = Math.min(...Object.values(bundles).map((file) => modified(file)))
+  return made === 0 || newest(['harness', 'reports', 'ci', 'fixtures'].map((room) => join(top, room))) > made
+}
+
+function modified(file) {
+  return statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
+}
+
+function newest(directories) {
+  let latest = modified(join(top, 'package.json'))
+  for (const directory of directories) {
+    for (const entry of readdirSync(directory, { withFileTypes: true, recursive: true })) {
+      if (!entry.isFile() || !/\.(ts|mjs|eta)$/.test(entry.name)) continue
+      latest = Math.max(latest, modified(join(entry.parentPath ?? entry.path, entry.name)))
+    }
+  }
+  return latest
+}
+
+/** Writes both bundles; rejects with esbuild's own message when a source does not parse. */
+export async function build() {
+  const { build: bundle } = await import('esbuild')
+  const common = {
+    bundle: true,
+    platform: 'node',
+    target: 'node20',
+    packages: 'external',
+    logLevel: 'warning',
+  }
+  await Promise.all([
+    bundle({
+      ...common,
+      entryPoints: [join(top, 'harness/bin/ipcns.ts')],
+      outfile: bundles.command,
+      format: 'esm',
+      loader: { '.eta': 'text' },
+    }),
+    bundle({
+      ...common,
+      entryPoints: [join(top, 'harness/probe/main.ts')],
+      outfile: bundles.probe,
+      format: 'cjs',
+    }),
+  ])
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await build()
