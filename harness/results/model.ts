@@ -27,6 +27,16 @@ export interface EvidenceStep {
   result: string
 }
 
+/** A deviation that the user knows of and has accepted for now, as listed in a known-deviations file. */
+export interface KnownDeviation {
+  /** Where it is tracked: a bug number, a commit, a URL. */
+  reference: string
+  /** ISO date after which it counts as a failure again. */
+  expires?: string
+  /** What the list says about it, one sentence. */
+  reason?: string
+}
+
 /** One cell: rule × place × direction × way in × flag set; the smallest thing with a verdict. */
 export interface CellResult {
   /** Unique, and the same from run to run. */
@@ -59,6 +69,13 @@ export interface CellResult {
   evidence?: EvidenceStep[]
   /** Commands that show the same by hand with the usual tools, for failures. */
   byHand?: string[]
+  /**
+   * Set when the kernel does not conform and the user has listed that as known: the verdict is then `skip`
+   * (never `pass`), the reason starts with "known deviation: ", and reports count it by itself.
+   */
+  known?: KnownDeviation
+  /** What the rule needs, as a person reads it: `SYSVIPC`, `CAP_SYS_ADMIN`, … */
+  requires?: string[]
   /** Which of several conforming behaviours was seen, or another remark that is no verdict. */
   note?: string
   /** Wall time in milliseconds. */
@@ -91,12 +108,14 @@ export interface RunInfo {
   unfinished?: boolean
 }
 
-/** Counts of cells by verdict, and of distinct rules. */
+/** Counts of cells by verdict, of those skips that are known deviations, and of distinct rules. */
 export interface Summary {
   pass: number
   fail: number
   skip: number
   error: number
+  /** How many of the skips are known deviations. */
+  known: number
   rules: number
 }
 
@@ -110,10 +129,11 @@ export interface Results {
 
 /** Counts cells by verdict and the distinct rules among them. */
 export function summarize(cells: Iterable<CellResult>): Summary {
-  const summary: Summary = { pass: 0, fail: 0, skip: 0, error: 0, rules: 0 }
+  const summary: Summary = { pass: 0, fail: 0, skip: 0, error: 0, known: 0, rules: 0 }
   const rules = new Set<string>()
   for (const cell of cells) {
     summary[cell.verdict] += 1
+    if (cell.known) summary.known += 1
     rules.add(cell.rule)
   }
   summary.rules = rules.size
