@@ -5,7 +5,9 @@
 import type { Command } from '../cli/command.ts'
 import { dispatch } from '../cli/command.ts'
 
-const commands: Record<string, () => Promise<Command>> = {}
+const commands: Record<string, () => Promise<Command>> = {
+  kconfig: async () => (await import('../../ci/kconfig/command.ts')).kconfigCommand,
+}
 
 /** Runs one command line, given without the program's name; resolves to the exit status. */
 export function main(words: readonly string[]): Promise<number> {
