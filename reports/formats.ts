@@ -1,5 +1,6 @@
 import type { Results } from '../harness/results/model.ts'
 import type { Text } from './files.ts'
+import { renderHtml } from './html.ts'
 import { renderJunit } from './junit.ts'
 import { renderTerminal } from './terminal.ts'
 
@@ -15,6 +16,7 @@ export interface Format {
 /** Every report but results.json, by the name the user calls it. */
 export const FORMATS = {
   junit: { file: 'junit.xml', says: 'JUnit XML, one case a cell', render: renderJunit },
+  html: { file: 'report.html', says: 'one page to read, self-contained', render: renderHtml },
   terminal: {
     file: 'summary.txt',
     says: 'the summary that a run prints',
