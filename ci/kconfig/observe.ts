@@ -44,6 +44,7 @@ export async function observe(machine: Machine): Promise<Observation[]> {
     proc.file('NET', '/proc/self/net/dev'),
     proc.file('UNIX', '/proc/self/net/unix'),
     memcg(machine),
+    madvise(machine),
   ]
   for (const symbol of ['FUTEX', 'EPOLL', 'EVENTFD', 'BINFMT_ELF'])
     seen.push({ symbol, works: true, evidence: 'Node.js runs' })
@@ -167,6 +168,17 @@ function memcg(machine: Machine): Observation {
   if (/\bmemory\b/.test(machine.read('/sys/fs/cgroup/cgroup.controllers') ?? ''))
     return { symbol, works: true, evidence: 'cgroup.controllers lists memory' }
   return { symbol, works: null, evidence: 'no memory controller was seen' }
+}
+
+/** V8 marks its heap MADV_DONTFORK, which smaps shows as `dc`; device memory (`io`) has that by itself. */
+function madvise(machine: Machine): Observation {
+  const flags = machine.read('/proc/self/smaps')?.match(/^VmFlags:.*$/gm) ?? []
+  const marked = flags.some((line) => /\bdc\b/.test(line) && !/\bio\b/.test(line))
+  return {
+    symbol: 'ADVISE_SYSCALLS',
+    works: marked ? true : null,
+    evidence: marked ? 'madvise by Node.js has marked memory' : 'no memory marked by madvise was seen',
+  }
 }
 
 function onlyPositive(observation: Observation): Observation {
