@@ -6,6 +6,12 @@ import type { Command } from '../cli/command.ts'
 import { dispatch } from '../cli/command.ts'
 
 const commands: Record<string, () => Promise<Command>> = {
+  run: async () => {
+    const { runCommand } = await import('../cli/run-command.ts')
+    const { runParts } = await import('./parts.ts')
+    return runCommand(runParts)
+  },
+  kernel: async () => (await import('../../ci/kernel/command.ts')).kernelCommand,
   kconfig: async () => (await import('../../ci/kconfig/command.ts')).kconfigCommand,
 }
 

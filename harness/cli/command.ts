@@ -33,7 +33,9 @@ export async function dispatch(
     const load = Object.hasOwn(commands, name) ? commands[name] : undefined
     if (!load) throw new UsageError(`unknown command "${name}"; known: ${Object.keys(commands).join(', ')}`)
     const command = await load()
-    if (rest.includes('--help') || rest.includes('-h')) {
+    // Words after "--" belong to somebody else's command.
+    const own = rest.includes('--') ? rest.slice(0, rest.indexOf('--')) : rest
+    if (own.includes('--help') || own.includes('-h')) {
       process.stdout.write(command.help.endsWith('\n') ? command.help : `${command.help}\n`)
       return EXIT.ok
     }

@@ -1,0 +1,32 @@
+/** The text of `ipcns kernel --help`. */
+export const help = `Usage: ipcns kernel build [OPTION...]
+       ipcns kernel boot KERNEL [OPTION...] -- COMMAND [ARGUMENT...]
+       ipcns kernel matrix [OPTION...]
+
+Makes and boots real kernels, without KVM and without an image: this machine's files are the guest's,
+read-only. Everything made is kept in a cache: --cache DIR, else ipcns/kernels under XDG_CACHE_HOME or
+~/.cache.
+
+build: prints the path of a user-mode Linux program, made from a kernel source and a configuration
+  --source SOURCE   a source directory, a tar file, or linux-source-VERSION (the newest installed one)
+  --suite SUITE     take linux-source from this Debian suite: trixie, sid, bookworm-backports, ...
+  --config NAME     a named configuration, or a file of settings laid over "full" (full)
+  --set CONFIG_X=n  one setting more; may be repeated
+
+boot: runs a command as root in a guest; its output and exit status are the command's
+  KERNEL            a user-mode Linux program, a vmlinuz, a .deb, or an installed package
+  --suite SUITE     KERNEL is a package of this Debian suite: linux-image-amd64
+  --timeout SECONDS kill the guest after this time, exit status 2 (300)
+  --memory MB       (1024)
+  --writable DIR    the one directory of this machine that the guest may write to (none)
+
+matrix: runs the suite in one guest for each kernel and configuration, and puts the results side by side
+  --kernels LIST    of the kernels below (all)
+  --configs LIST    of the named configurations (all)
+  --profile NAME    as for "ipcns run" (quick)
+  --out DIR         where results and reports go (reports/latest/matrix)
+
+Exit status: 0 done; boot: the command's; matrix: 1 when a kernel does not conform or "ipcns kconfig"
+predicted something else; 2 bad input, a build that failed, a guest that died or overran its time;
+77 a tool is missing, with the Debian package that has it.
+`
