@@ -5,24 +5,25 @@
 #   out err status: devices for the command's output and its exit status; busybox: its path
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
-mount -n -t proc proc /proc
-mount -n -t sysfs sysfs /sys
-[ -c /dev/null ] || mount -n -t devtmpfs dev /dev
+# Busybox's mount: the system's own is set-user-id, and to an unprivileged user's guest its owner is nobody.
+$busybox mount -t proc proc /proc
+$busybox mount -t sysfs sysfs /sys
+[ -c /dev/null ] || $busybox mount -t devtmpfs dev /dev
 mkdir -p /dev/shm /dev/pts /dev/mqueue
-mount -n -t tmpfs -o mode=1777,nosuid,nodev shm /dev/shm
-mount -n -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
+$busybox mount -t tmpfs -o mode=1777,nosuid,nodev shm /dev/shm
+$busybox mount -t devpts -o mode=620,ptmxmode=666 devpts /dev/pts
 ln -sf /proc/self/fd /dev/fd
 ln -sf fd/0 /dev/stdin
 ln -sf fd/1 /dev/stdout
 ln -sf fd/2 /dev/stderr
-mount -n -t tmpfs -o mode=755 run /run
+$busybox mount -t tmpfs -o mode=755 run /run
 # A kernel without one of these is a kernel to be tested too.
-mount -n -t mqueue mqueue /dev/mqueue 2> /dev/null
-mount -n -t cgroup2 cgroup2 /sys/fs/cgroup 2> /dev/null
+$busybox mount -t mqueue mqueue /dev/mqueue 2> /dev/null
+$busybox mount -t cgroup2 cgroup2 /sys/fs/cgroup 2> /dev/null
 
 if [ $root = hostfs ]; then
   # Hidden by the two file systems below; a command may stand in one of these.
-  for directory in /tmp /var/tmp; do mount -n -t tmpfs -o mode=1777 tmp $directory; done
+  for directory in /tmp /var/tmp; do $busybox mount -t tmpfs -o mode=1777 tmp $directory; done
   bring_back
   for terminal in $out $err $status; do stty raw -echo < $terminal; done
 fi
@@ -30,7 +31,7 @@ if [ -n "$writable" ]; then
   mkdir -p "$writable"
   case $root in
     hostfs) $busybox mount -t hostfs -o "$writable" none "$writable" ;;
-    9p) mount -n -t 9p -o trans=virtio,version=9p2000.L,cache=none,msize=262144 writable "$writable" ;;
+    9p) $busybox mount -t 9p -o trans=virtio,version=9p2000.L,cache=none,msize=262144 writable "$writable" ;;
   esac || echo "ipcns: the guest cannot mount $writable" > $err
 fi
 ip link set lo up
