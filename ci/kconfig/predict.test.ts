@@ -65,3 +65,24 @@ test('without a configuration only what needs nothing is certain', () => {
 test('a malformed requirement is named', () => {
   expect(() => predict([{ ...free, needs: [{ name: 'X', kconfig: 'A &' }] }], NO_CONFIG)).toThrow('"A &"')
 })
+
+test('a rule runs as soon as one kind of its cells can, and else says what the nearest lacks', () => {
+  const need = (...names: string[]) => names.map((name) => ({ name, kconfig: `CONFIG_${name}` }))
+  const rule: RuleNeeds = {
+    ...free,
+    needs: need('SYSVIPC'),
+    cells: [need('IPC_NS', 'PID_NS'), need('IPC_NS'), []],
+  }
+  const ipc = { ...rule, cells: rule.cells?.slice(0, 2) ?? [] }
+  const config = configOf(['CONFIG_SYSVIPC=y', '# CONFIG_IPC_NS is not set'])
+  expect(predict([rule], config)[0]).toMatchObject({ outcome: 'run', reason: '' })
+  expect(predict([ipc], config)[0]).toMatchObject({ outcome: 'skip', unmet: ['IPC_NS'] })
+  expect(predict([rule], configOf(['CONFIG_IPC_NS=y']))[0]).toMatchObject({
+    outcome: 'skip',
+    unmet: ['SYSVIPC'],
+  })
+  expect(predict([{ ...rule, cells: [] }], config)[0]).toMatchObject({
+    outcome: 'skip',
+    reason: 'no cell of it is in this run',
+  })
+})

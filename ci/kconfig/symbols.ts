@@ -204,6 +204,12 @@ export const SYMBOLS: readonly KernelSymbol[] = [
     needs: ['SHMEM'],
   },
   {
+    name: 'KEYS',
+    requiredBy: 'full',
+    why: 'keyrings, a mechanism between processes that NEWIPC does not isolate (NOT area)',
+    source: 'security/keys/Kconfig; keyrings(7)',
+  },
+  {
     name: 'MEMCG',
     requiredBy: 'never',
     why: 'IPC objects are charged to the cgroup of their creator (LIM-20)',
