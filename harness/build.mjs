@@ -12,7 +12,10 @@ export const bundles = { command: join(top, 'dist/ipcns.mjs'), probe: join(top, 
 /** True when a bundle is missing or older than a source file it could have been made from. */
 export function isStale() {
   const made = Math.min(...Object.values(bundles).map((file) => modified(file)))
-  return made === 0 || newest(['harness', 'reports', 'ci', 'fixtures'].map((room) => join(top, room))) > made
+  return (
+    made === 0 ||
+    newest(['harness', 'fixtures', 'suites', 'reports', 'ci'].map((room) => join(top, room))) > made
+  )
 }
 
 function modified(file) {

@@ -11,6 +11,8 @@ const commands: Record<string, () => Promise<Command>> = {
     const { runParts } = await import('./parts.ts')
     return runCommand(runParts)
   },
+  report: async () => (await import('../../reports/report-command.ts')).reportCommand,
+  diff: async () => (await import('../../reports/diff-command.ts')).diffCommand,
   kernel: async () => (await import('../../ci/kernel/command.ts')).kernelCommand,
   kconfig: async () => (await import('../../ci/kconfig/command.ts')).kconfigCommand,
 }

@@ -1,0 +1,27 @@
+/** What the commands of harness/cli need from the rooms above. */
+import picocolors from 'picocolors'
+import { FORMATS, type FormatName } from '../../reports/formats.ts'
+import { openRun } from '../../reports/store.ts'
+import { renderTerminal } from '../../reports/terminal.ts'
+import type { RunParts } from '../cli/run-command.ts'
+
+export const runParts: RunParts = {
+  areas: async () => (await import('../../suites/all.ts')).areas,
+  open: (directory, run, plan) => {
+    const store = openRun(directory, run, plan)
+    return {
+      add: (cell) => store.add(cell),
+      results: () => store.results(),
+      finish: (end, formats) => store.finish(end, formats as readonly FormatName[]),
+    }
+  },
+  formats: Object.keys(FORMATS),
+  known: () => (cell) => cell,
+  terminal: (results, reportPaths) =>
+    renderTerminal(results, {
+      colour: process.stdout.isTTY === true && picocolors.isColorSupported,
+      width: Math.min(process.stdout.columns ?? 80, 120),
+      reportPaths: [...reportPaths],
+    }),
+  annotations: () => '',
+}

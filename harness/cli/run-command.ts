@@ -1,0 +1,199 @@
+import { parseArgs } from 'node:util'
+import type { CellResult, Results, RunInfo } from '../results/model.ts'
+import { PROFILES, type Profile } from '../rules/expand.ts'
+import type { Area } from '../rules/rule.ts'
+import { describeCell } from '../run/result.ts'
+import { describeRun, effectiveCapabilities, runSuites } from '../run/run.ts'
+import { cellsOf, everything, matches, parseFlags, parseWay, type Selection } from '../run/selection.ts'
+import { UsageError } from '../usage-error.ts'
+import { type Command, EXIT } from './command.ts'
+import { Progress } from './progress.ts'
+
+/** What the run needs from the rooms above: the rules, and somewhere to write. */
+export interface RunParts {
+  areas(): Promise<readonly Area[]>
+  open(directory: string, run: RunInfo, plan: readonly CellResult[]): OpenRun
+  formats: readonly string[]
+  /** Turns fails that a known-deviations file lists into reported notes; throws UsageError for a bad file. */
+  known(file: string): (cell: CellResult) => CellResult
+  terminal(results: Results, reportPaths: readonly string[]): string
+  annotations(results: Results): string
+}
+
+/** A run that is being written down; see reports/store.ts. */
+export interface OpenRun {
+  add(cell: CellResult): void
+  results(): Results
+  finish(end: { durationMs: number }, formats: readonly string[]): string[]
+}
+
+const HELP = `Usage: ipcns run [OPTION...]
+
+Runs the conformance rules on this kernel, prints what was found and writes
+results.json and junit.xml. Run it as root: without root only what needs no
+privilege runs.
+
+  --profile NAME    quick, default or full (default: default)
+  --rule GLOB       only rules with such an id, "SVK-*" (may be repeated)
+  --area NAME       only this area, "svk" (may be repeated)
+  --flags SET       only this flag set, "NEWIPC+NEWNS" or "none" (repeated)
+  --via WAY         only this way in, "clone3" (may be repeated)
+  --out DIR         where reports go (default: reports/latest)
+  --report LIST     further formats beside them, "html,ktap"
+  --known FILE      known deviations: reported as such, not as failures
+  --strict          a skipped cell is a failure
+  --disposable      this machine is a throw-away guest: also run what could
+                    harm it, and write sysctls of the initial namespaces
+  --shard I/N       only the I-th of N parts, for several machines
+  --host            put the host's name into the reports
+
+Exit status: 0 conforms, 1 a cell failed, 2 bad usage or the harness broke,
+77 nothing could run here.
+`
+
+/** The `run` subcommand. */
+export function runCommand(parts: RunParts): Command {
+  return {
+    summary: 'run the rules on this kernel and write the reports',
+    help: HELP,
+    run: (words) => run(words, parts),
+  }
+}
+
+async function run(words: readonly string[], parts: RunParts): Promise<number> {
+  const options = parse(words, parts.formats)
+  refuseDroppedRoot()
+  const areas = await parts.areas()
+  checkNames(options.selection, areas)
+  const applyKnown = options.known === undefined ? (cell: CellResult) => cell : parts.known(options.known)
+  const plan = areas.flatMap((area) => cellsOf(area, options.selection))
+  if (plan.length === 0) throw new UsageError('no cell matches what was asked for; see "ipcns list"')
+  const started = new Date()
+  const store = parts.open(
+    options.out,
+    describeRun(options.selection.profile, started, options.host),
+    plan.map(describeCell),
+  )
+  const progress = new Progress(plan.length)
+  const missing = new Set(plan.map(({ id }) => id))
+  const sink = {
+    add: (cell: CellResult) => {
+      missing.delete(cell.id)
+      store.add(applyKnown(cell))
+    },
+  }
+  const broken = await runSuites(options.selection, sink, (cell) => progress.done(cell))
+  progress.end()
+  const paths = store.finish({ durationMs: Date.now() - started.getTime() }, options.reports)
+  const results = store.results()
+  process.stdout.write(parts.terminal(results, paths))
+  if (process.env.GITHUB_ACTIONS === 'true') process.stdout.write(parts.annotations(results))
+  for (const message of broken) process.stderr.write(`ipcns: broke: ${message}\n`)
+  if (missing.size > 0)
+    process.stderr.write(`ipcns: ${missing.size} cells never ran, such as ${[...missing][0]}\n`)
+  return exitStatus(results, { broken: broken.length > 0 || missing.size > 0, strict: options.strict })
+}
+
+/**
+ * The exit status of a run. Lost cells and a broken harness outweigh everything: such a run proves nothing.
+ * A failing cell outweighs an `error`, since a kernel that does not conform often breaks a set-up as well.
+ */
+export function exitStatus(
+  { summary }: Pick<Results, 'summary'>,
+  { broken, strict }: { broken: boolean; strict: boolean },
+): number {
+  if (broken) return EXIT.broken
+  if (summary.fail > 0) return EXIT.nonconforming
+  if (summary.error > 0) return EXIT.broken
+  if (summary.pass === 0) return EXIT.nothingRan
+  return strict && summary.skip > 0 ? EXIT.nonconforming : EXIT.ok
+}
+
+interface Options {
+  selection: Selection
+  out: string
+  reports: string[]
+  known: string | undefined
+  strict: boolean
+  host: boolean
+}
+
+function parse(words: readonly string[], formats: readonly string[]): Options {
+  const { values } = parseWords(words)
+  const profile = PROFILES.find((name) => name === values.profile)
+  if (!profile) throw new UsageError(`unknown profile "${values.profile}"; known: ${PROFILES.join(', ')}`)
+  const reports = (values.report ?? []).flatMap((list) => list.split(',')).filter(Boolean)
+  for (const name of reports)
+    if (!formats.includes(name))
+      throw new UsageError(`unknown report "${name}"; known: ${formats.join(', ')}`)
+  return {
+    selection: {
+      ...everything(profile satisfies Profile),
+      disposable: values.disposable ?? false,
+      rules: values.rule ?? [],
+      areas: (values.area ?? []).map((name) => name.toLowerCase()),
+      flags: (values.flags ?? []).map(parseFlags),
+      via: (values.via ?? []).map(parseWay),
+      shard: values.shard === undefined ? null : parseShard(values.shard),
+    },
+    out: values.out ?? 'reports/latest',
+    reports,
+    known: values.known,
+    strict: values.strict ?? false,
+    host: values.host ?? false,
+  }
+}
+
+function parseWords(words: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...words],
+      strict: true,
+      allowPositionals: false,
+      options: {
+        profile: { type: 'string', default: 'default' },
+        rule: { type: 'string', multiple: true },
+        area: { type: 'string', multiple: true },
+        flags: { type: 'string', multiple: true },
+        via: { type: 'string', multiple: true },
+        out: { type: 'string' },
+        report: { type: 'string', multiple: true },
+        known: { type: 'string' },
+        strict: { type: 'boolean' },
+        disposable: { type: 'boolean' },
+        shard: { type: 'string' },
+        host: { type: 'boolean' },
+      },
+    })
+  } catch (problem) {
+    const message = problem instanceof Error ? problem.message : String(problem)
+    throw new UsageError(`${message.split('. ')[0]}; see "ipcns run --help"`)
+  }
+}
+
+function parseShard(text: string): [number, number] {
+  const [part, of] = text.split('/').map(Number)
+  if (!part || !of || !Number.isInteger(part) || !Number.isInteger(of) || part < 1 || part > of)
+    throw new UsageError(`--shard takes I/N with I from 1 to N, not "${text}"`)
+  return [part, of]
+}
+
+function checkNames(selection: Selection, areas: readonly Area[]): void {
+  for (const name of selection.areas)
+    if (!areas.some((area) => area.name === name))
+      throw new UsageError(`unknown area "${name}"; known: ${areas.map((area) => area.name).join(', ')}`)
+  const ids = areas.flatMap((area) => area.rules.map((rule) => rule.id))
+  for (const glob of selection.rules)
+    if (!ids.some((id) => matches(id, glob)))
+      throw new UsageError(`no rule is called "${glob}"; see "ipcns list"`)
+}
+
+/** npm before 9 runs scripts as the owner of the directory, with no capability left, even under sudo. */
+function refuseDroppedRoot(): void {
+  const agent = /^npm\/(\d+)\./.exec(process.env.npm_config_user_agent ?? '')
+  if (!agent?.[1] || Number(agent[1]) >= 9 || process.env.SUDO_UID === undefined) return
+  if (process.getuid?.() !== 0 && effectiveCapabilities().length === 0)
+    throw new UsageError(
+      `npm ${agent[1]} gave root away before it ran this; use npm 9 or newer, or "sudo npx ipcns run"`,
+    )
+}

@@ -1,0 +1,131 @@
+/** How a person reads a call and its result: as C and the manual pages write them. */
+import { CLONE, FLAGS, type Flag } from '../probe/constants.ts'
+import { Failure } from './failure.ts'
+
+type Show = (value: unknown) => string
+
+const plain: Show = (value) => (typeof value === 'string' ? JSON.stringify(value) : text(value))
+const bare: Show = (value) => String(value)
+const octal: Show = (value) => `0${Number(value).toString(8)}`
+const key: Show = (value) => (value === 0 ? 'IPC_PRIVATE' : `0x${(Number(value) >>> 0).toString(16)}`)
+
+function bits(names: Readonly<Record<string, number>>, mode: boolean): Show {
+  return (value) => {
+    let rest = Number(value)
+    const words: string[] = []
+    for (const [name, bit] of Object.entries(names))
+      if ((rest & bit) === bit && bit !== 0) {
+        words.push(name)
+        rest &= ~bit
+      }
+    if (rest !== 0) words.push(mode ? octal(rest) : `0x${rest.toString(16)}`)
+    return words.join('|') || '0'
+  }
+}
+
+const getFlags = bits({ IPC_CREAT: 0o1000, IPC_EXCL: 0o2000, SHM_HUGETLB: 0o4000 }, true)
+const messageFlags = bits(
+  { IPC_NOWAIT: 0o4000, MSG_NOERROR: 0o10000, MSG_EXCEPT: 0o20000, MSG_COPY: 0o40000 },
+  true,
+)
+const openFlags: Show = (value) => {
+  const number = Number(value)
+  const access = ['O_RDONLY', 'O_WRONLY', 'O_RDWR'][number & 3] ?? '3'
+  const others = bits(
+    {
+      O_CREAT: 0o100,
+      O_EXCL: 0o200,
+      O_TRUNC: 0o1000,
+      O_NONBLOCK: 0o4000,
+      O_CLOEXEC: 0o2000000,
+      O_PATH: 0o10000000,
+    },
+    true,
+  )(number & ~3)
+  return others === '0' ? access : `${access}|${others}`
+}
+const cloneFlags = bits(
+  Object.fromEntries(Object.entries(CLONE).map(([name, bit]) => [`CLONE_${name}`, bit])),
+  false,
+)
+const mountFlags = bits(
+  {
+    MS_RDONLY: 1,
+    MS_NOSUID: 2,
+    MS_NODEV: 4,
+    MS_NOEXEC: 8,
+    MS_BIND: 0x1000,
+    MS_REC: 0x4000,
+    MS_PRIVATE: 0x40000,
+    MS_SLAVE: 0x80000,
+  },
+  false,
+)
+
+/** C name of an operation where it is not the operation's own, and how its arguments are shown. */
+const shown: Readonly<Record<string, { name?: string; args?: Show[]; fixed?: string[] }>> = {
+  msgget: { args: [key, getFlags] },
+  msgsnd: { args: [bare, bare, plain, messageFlags] },
+  msgrcv: { args: [bare, bare, bare, messageFlags] },
+  msgctlStat: { name: 'msgctl', args: [bare, bare] },
+  msgctlSet: { name: 'msgctl IPC_SET' },
+  msgctlRemove: { name: 'msgctl', fixed: ['IPC_RMID'] },
+  msgctlInfo: { name: 'msgctl', args: [bare] },
+  semget: { args: [key, bare, getFlags] },
+  semctlGet: { name: 'semctl', args: [bare, bare, bare] },
+  semctlGetAll: { name: 'semctl GETALL' },
+  semctlSetValue: { name: 'semctl SETVAL' },
+  semctlSetAll: { name: 'semctl SETALL' },
+  semctlStat: { name: 'semctl', args: [bare, bare] },
+  semctlSet: { name: 'semctl IPC_SET' },
+  semctlRemove: { name: 'semctl', fixed: ['IPC_RMID'] },
+  semctlInfo: { name: 'semctl', args: [bare] },
+  shmget: { args: [key, bare, getFlags] },
+  shmctlStat: { name: 'shmctl', args: [bare, bare] },
+  shmctlSet: { name: 'shmctl IPC_SET' },
+  shmctlRemove: { name: 'shmctl', fixed: ['IPC_RMID'] },
+  shmctlLock: { name: 'shmctl', args: [bare, bare] },
+  shmctlLimits: { name: 'shmctl IPC_INFO' },
+  shmctlUsage: { name: 'shmctl SHM_INFO' },
+  mq_open: { args: [plain, openFlags] },
+  mq_create: { name: 'mq_open', args: [plain, openFlags, octal, plain] },
+  mq_open_raw: { name: 'mq_open', args: [plain, openFlags] },
+  open: { args: [plain, openFlags, octal] },
+  openat: { args: [bare, plain, openFlags, octal] },
+  unshare: { args: [cloneFlags] },
+  setns: { args: [bare, cloneFlags] },
+  clone: { args: [cloneFlags] },
+  clone3: { args: [cloneFlags] },
+  mount: { args: [plain, plain, plain, mountFlags, plain] },
+}
+
+/** One call as a person reads it, without the operation's name: its arguments. */
+export function describeArguments(operation: string, args: readonly unknown[]): string {
+  const how = shown[operation]
+  const words = args.map((value, index) => (how?.args?.[index] ?? plain)(value))
+  return [...words, ...(how?.fixed ?? [])].join(', ')
+}
+
+/** The operation's name as the manual pages have it. */
+export function describeName(operation: string): string {
+  return shown[operation]?.name ?? operation
+}
+
+/** A whole call: `msgget(0x1f, IPC_CREAT|0600)`. */
+export function describeCall(operation: string, args: readonly unknown[]): string {
+  return `${describeName(operation)}(${describeArguments(operation, args)})`
+}
+
+/** A value as a person reads it: an errno's name, a number, a short JSON. */
+export function text(value: unknown): string {
+  if (value instanceof Failure) return value.errno
+  if (typeof value === 'string') return JSON.stringify(value)
+  if (value === undefined) return 'nothing'
+  const json = JSON.stringify(value)
+  return json.length > 400 ? `${json.slice(0, 400)}…` : json
+}
+
+/** Flags as cells name them, in their fixed order: `NEWIPC+NEWNS`, or `none`. */
+export function flagNames(flags: readonly Flag[]): string {
+  return FLAGS.filter((flag) => flags.includes(flag)).join('+') || 'none'
+}

@@ -1,0 +1,157 @@
+/** How a probe makes another: clone(2), clone3(2), and execve(2) of the program anew. */
+import { closeSync, readFileSync } from 'node:fs'
+import { adopt, closeAllBut, connect, listenerPath, ownDescriptors } from './connection.ts'
+import { SIGCHLD } from './constants.ts'
+import { cString } from './operations/structures.ts'
+import { syscallNumber } from './syscalls.ts'
+import { addressOfBuffer, bind, bindRaw, fail, failWithErrno } from './system.ts'
+import { tether, untether } from './tether.ts'
+
+const libc = {
+  execve: bind<[Buffer, Buffer, Buffer]>('int execve(void *path, void *arguments, void *environment)'),
+  fcntl: bind<[number, number, number]>('int fcntl(int descriptor, int command, long argument)'),
+}
+
+/** Thrown in a fresh clone to leave everything that its creator was in the middle of. */
+export class IsTheChild extends Error {}
+
+const MADV_DOFORK = 11
+const LOWEST = 0x10000
+/** Where the walk must end: a mapping that is VM_IO, as [vvar] is, would end it with EINVAL. */
+const limit = vvarStart() ?? 2 ** 47 - 4096
+
+function vvarStart(): number | null {
+  try {
+    const line = readFileSync('/proc/self/maps', 'latin1')
+      .split('\n')
+      .find((row) => /\[vvar/.test(row))
+    return line ? Number.parseInt(line, 16) : null
+  } catch {
+    return null
+  }
+}
+
+// Bound without the wrapper: see forkWith.
+const madvise = bindRaw<[number, number, number]>('int madvise(uintptr_t address, size_t bytes, int advice)')
+const rawClone = bindRaw<[number, number, number, number, number, number]>(
+  'int syscall(long number, long flags, long stack, long parent, long child, long tls)',
+)
+const rawClone3 = bindRaw<[number, number, number]>('int syscall(long number, uintptr_t args, size_t bytes)')
+
+const cloneNumber = syscallNumber('clone')
+const clone3Number = syscallNumber('clone3')
+const clone3Args = Buffer.alloc(64)
+const clone3Address = Number(addressOfBuffer(clone3Args))
+const span = limit - LOWEST
+
+/**
+ * Node marks V8's heap MADV_DONTFORK, page by page as it grows; a clone that lacks a page dies with SIGSEGV
+ * when it, or a garbage collection, comes there. So the mark is taken away right before the clone, and
+ * nothing between the two may allocate: no wrapper, no list, no bigint, no other function. (madvise gives
+ * ENOMEM for the holes between mappings, which it skips.)
+ */
+function forkWith(bits: number): number {
+  madvise(LOWEST, span, MADV_DOFORK)
+  return rawClone(cloneNumber, bits, 0, 0, 0, 0)
+}
+
+function forkWithClone3(): number {
+  madvise(LOWEST, span, MADV_DOFORK)
+  return rawClone3(clone3Number, clone3Address, 64)
+}
+
+/** clone(2) or clone3(2) with SIGCHLD; 0 in the child. */
+function fork(call: 'clone' | 'clone3', bits: number): number {
+  let pid: number
+  if (call === 'clone') {
+    pid = forkWith(bits | SIGCHLD)
+  } else {
+    clone3Args.fill(0)
+    clone3Args.writeBigUInt64LE(BigInt(bits >>> 0), 0)
+    clone3Args.writeBigUInt64LE(BigInt(SIGCHLD), 32)
+    pid = forkWithClone3()
+  }
+  return pid === -1 ? failWithErrno() : pid
+}
+
+export const birthOperations = {
+  /**
+   * Clones this probe with clone(2) or clone3(2). The parent answers with the child's pid; the child has
+   * its own connection, opened here because the parent's namespaces are sure to reach the socket.
+   * `keep` names descriptors that the child inherits; `outlive` lets it survive its creator.
+   */
+  clone: (
+    token: string,
+    bits: number,
+    call: 'clone' | 'clone3' = 'clone',
+    options: { keep?: number[]; outlive?: boolean } = {},
+  ): number => {
+    const connection = connect(token)
+    let pid: number
+    try {
+      pid = fork(call, bits)
+    } catch (problem) {
+      closeSync(connection)
+      throw problem
+    }
+    if (pid === 0) {
+      adopt(connection)
+      closeAllBut([...ownDescriptors(), ...(options.keep ?? [])])
+      if (options.outlive) untether()
+      else tether()
+      throw new IsTheChild()
+    }
+    closeSync(connection)
+    return pid
+  },
+  /**
+   * clone(2) or clone3(2) of a child that ends at once, for flags whose acceptance is the question: a child
+   * that shares memory must not run a probe. Gives the child's pid.
+   */
+  cloneAndExit: (bits: number, call: 'clone' | 'clone3' = 'clone'): number => {
+    const pid = fork(call, bits)
+    if (pid === 0) exit(0)
+    return pid
+  },
+  /**
+   * execve(2) of this program again, on the same connection: the process keeps its pid and its namespaces
+   * and becomes an ordinary Node process. `threads` adds worker threads, each a probe of its own with a
+   * token; only a freshly started program can have them.
+   */
+  execProbe: (threads: string[] = [], keep: number[] = []): number => {
+    const [socket = -1] = ownDescriptors()
+    for (const descriptor of [socket, ...keep]) libc.fcntl(descriptor, 2, 0)
+    const words = [
+      process.execPath,
+      ...(threads.length === 0 ? ['--single-threaded', '--v8-pool-size=0'] : []),
+      process.argv[1] ?? fail('ENOENT'),
+      listenerPath(),
+      `fd:${socket}`,
+      ...threads,
+    ]
+    return execve(process.execPath, words)
+  },
+  /** execve(2) of another program; succeeds by never answering. */
+  exec: (path: string, words: string[]): number => execve(path, words),
+}
+
+function execve(path: string, words: string[]): number {
+  const environment = Object.entries(process.env).map(([name, value]) => `${name}=${value}`)
+  const vectors = [words, environment].map((list) => {
+    const strings = list.map((word) => cString(word))
+    const vector = Buffer.alloc(8 * (strings.length + 1))
+    for (const [index, text] of strings.entries()) vector.writeBigUInt64LE(addressOfBuffer(text), 8 * index)
+    return { vector, strings }
+  })
+  const [argv, envp] = vectors
+  if (!argv || !envp) fail('EINVAL')
+  return libc.execve(cString(path), argv.vector, envp.vector)
+}
+
+const libcExit = bind<[number]>('void _exit(int status)')
+
+/** Ends this process at once. Node's own ways out hang in a clone: they join threads that it has not. */
+export function exit(status: number): never {
+  libcExit(status)
+  throw new Error('unreachable: _exit does not return')
+}

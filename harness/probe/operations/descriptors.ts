@@ -1,0 +1,120 @@
+import { syscall } from '../syscalls.ts'
+import { addressOfBuffer, bind } from '../system.ts'
+import { cString } from './structures.ts'
+
+const libc = {
+  pipe: bind<[Buffer, number]>('int pipe2(void *ends, int flags)'),
+  socketpair: bind<[number, number, number, Buffer]>(
+    'int socketpair(int domain, int type, int protocol, void *ends)',
+  ),
+  socket: bind<[number, number, number]>('int socket(int domain, int type, int protocol)'),
+  bind: bind<[number, Buffer, number]>('int bind(int descriptor, void *address, unsigned int length)'),
+  listen: bind<[number, number]>('int listen(int descriptor, int backlog)'),
+  accept: bind<[number, number, number, number]>(
+    'int accept4(int descriptor, uintptr_t address, uintptr_t length, int flags)',
+  ),
+  connect: bind<[number, Buffer, number]>('int connect(int descriptor, void *address, unsigned int length)'),
+  sendmsg: bind<[number, Buffer, number]>('long sendmsg(int descriptor, void *message, int flags)'),
+  recvmsg: bind<[number, Buffer, number]>('long recvmsg(int descriptor, void *message, int flags)'),
+  dup: bind<[number]>('int dup(int descriptor)'),
+  eventfd: bind<[number, number]>('int eventfd(unsigned int value, int flags)'),
+  memfd: bind<[Buffer, number]>('int memfd_create(void *name, unsigned int flags)'),
+  poll: bind<[Buffer, number, number]>('int poll(void *list, unsigned long count, int milliseconds)'),
+}
+
+const AF_UNIX = 1
+const SOCK_STREAM = 1
+const SCM_RIGHTS = 1
+const SOL_SOCKET = 1
+const MSG_NOSIGNAL = 0x4000
+
+/** struct sockaddr_un; a path that begins with @ is an abstract name. */
+export function unixAddress(path: string): Buffer {
+  const name = path.startsWith('@') ? `\0${path.slice(1)}` : `${path}\0`
+  const address = Buffer.alloc(2 + name.length)
+  address.writeUInt16LE(AF_UNIX, 0)
+  address.write(name, 2, 'latin1')
+  return address
+}
+
+// A struct msghdr with one byte of data and room for one descriptor. It holds plain addresses, so its
+// parts live as long as the probe.
+const data = Buffer.alloc(1)
+const vector = Buffer.alloc(16)
+const control = Buffer.alloc(24)
+const header = Buffer.alloc(56)
+
+function descriptorMessage(): Buffer {
+  vector.writeBigUInt64LE(addressOfBuffer(data), 0)
+  vector.writeBigUInt64LE(1n, 8)
+  control.writeBigUInt64LE(20n, 0)
+  control.writeInt32LE(SOL_SOCKET, 8)
+  control.writeInt32LE(SCM_RIGHTS, 12)
+  control.writeInt32LE(-1, 16)
+  header.writeBigUInt64LE(addressOfBuffer(vector), 16)
+  header.writeBigUInt64LE(1n, 24)
+  header.writeBigUInt64LE(addressOfBuffer(control), 32)
+  header.writeBigUInt64LE(24n, 40)
+  return header
+}
+
+export const descriptorOperations = {
+  /** pipe2(2). */
+  pipe: (): [reader: number, writer: number] => {
+    const ends = Buffer.alloc(8)
+    libc.pipe(ends, 0)
+    return [ends.readInt32LE(0), ends.readInt32LE(4)]
+  },
+  /** socketpair(2) of UNIX stream sockets. */
+  socketpair: (): [one: number, other: number] => {
+    const ends = Buffer.alloc(8)
+    libc.socketpair(AF_UNIX, SOCK_STREAM, 0, ends)
+    return [ends.readInt32LE(0), ends.readInt32LE(4)]
+  },
+  /** socket(2), bind(2) and listen(2) on a path, or on an abstract name written with @. */
+  listenUnix: (path: string): number => {
+    const socket = libc.socket(AF_UNIX, SOCK_STREAM, 0)
+    const address = unixAddress(path)
+    libc.bind(socket, address, address.length)
+    libc.listen(socket, 8)
+    return socket
+  },
+  /** socket(2) and connect(2) to a path or an abstract name. */
+  connectUnix: (path: string): number => {
+    const socket = libc.socket(AF_UNIX, SOCK_STREAM, 0)
+    const address = unixAddress(path)
+    libc.connect(socket, address, address.length)
+    return socket
+  },
+  /** accept4(2). */
+  accept: (socket: number): number => libc.accept(socket, 0, 0, 0),
+  /** sendmsg(2) of a descriptor with SCM_RIGHTS (unix(7)). */
+  sendDescriptor: (socket: number, descriptor: number): number => {
+    const message = descriptorMessage()
+    control.writeInt32LE(descriptor, 16)
+    return libc.sendmsg(socket, message, MSG_NOSIGNAL)
+  },
+  /** recvmsg(2) of a descriptor. */
+  receiveDescriptor: (socket: number): number => {
+    libc.recvmsg(socket, descriptorMessage(), 0)
+    return control.readInt32LE(16)
+  },
+  /** dup(2). */
+  dup: (descriptor: number): number => libc.dup(descriptor),
+  /** eventfd(2). */
+  eventfd: (value: number): number => libc.eventfd(value, 0),
+  /** memfd_create(2). */
+  memfd_create: (name: string): number => libc.memfd(cString(name), 0),
+  /** poll(2) of one descriptor; gives the events that came, 0 after so many milliseconds. */
+  poll: (descriptor: number, events: number, milliseconds: number): number => {
+    const entry = Buffer.alloc(8)
+    entry.writeInt32LE(descriptor, 0)
+    entry.writeInt16LE(events, 4)
+    libc.poll(entry, 1, milliseconds)
+    return entry.readInt16LE(6)
+  },
+  /** pidfd_open(2). */
+  pidfd_open: (pid: number, flags = 0): number => syscall('pidfd_open', pid, flags),
+  /** pidfd_getfd(2). */
+  pidfd_getfd: (pidfd: number, descriptor: number): number => syscall('pidfd_getfd', pidfd, descriptor, 0),
+}

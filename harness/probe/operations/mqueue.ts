@@ -1,0 +1,101 @@
+/**
+ * POSIX message queues by their raw system calls: libc's wrappers check and change names, and start a
+ * thread for SIGEV_THREAD. Names are given as to mq_open(3), with one leading slash, unless said otherwise.
+ */
+import { syscall } from '../syscalls.ts'
+import { cString, timespec, unsigned } from './structures.ts'
+
+/** struct mq_attr (mq_getattr(3)). */
+export interface QueueAttributes {
+  flags: number
+  maxmsg: number
+  msgsize: number
+  curmsgs: number
+}
+
+const SIGEV_SIGNAL = 0
+const SIGEV_NONE = 1
+
+function kernelName(name: string): Buffer {
+  return cString(name.startsWith('/') ? name.slice(1) : name)
+}
+
+function attributes(set: { flags?: number; maxmsg?: number; msgsize?: number }): Buffer {
+  const memory = Buffer.alloc(64)
+  memory.writeBigInt64LE(BigInt(set.flags ?? 0), 0)
+  memory.writeBigInt64LE(BigInt(set.maxmsg ?? 0), 8)
+  memory.writeBigInt64LE(BigInt(set.msgsize ?? 0), 16)
+  return memory
+}
+
+function readAttributes(memory: Buffer): QueueAttributes {
+  return {
+    flags: unsigned(memory, 0),
+    maxmsg: unsigned(memory, 8),
+    msgsize: unsigned(memory, 16),
+    curmsgs: unsigned(memory, 24),
+  }
+}
+
+/** mq_timedsend and mq_timedreceive take an absolute time; a limit already over means: do not wait. */
+function deadline(milliseconds: number): Buffer {
+  return timespec(Date.now() + milliseconds)
+}
+
+export const posixQueueOperations = {
+  /** mq_open(2) of an existing queue. */
+  mq_open: (name: string, flags: number): number => syscall('mq_open', kernelName(name), flags, 0, 0),
+  /**
+   * mq_open(2) with O_CREAT. The smallest attributes are the default: RLIMIT_MSGQUEUE counts bytes per uid,
+   * and namespaces that are dying still hold theirs. `null` asks for the namespace's own defaults.
+   */
+  mq_create: (
+    name: string,
+    flags: number,
+    mode = 0o600,
+    size: { maxmsg: number; msgsize: number } | null = { maxmsg: 1, msgsize: 64 },
+  ): number => syscall('mq_open', kernelName(name), flags, mode, size === null ? 0 : attributes(size)),
+  /** mq_open(2) with the name exactly as given, slash or not. */
+  mq_open_raw: (name: string, flags: number, mode = 0o600): number =>
+    syscall('mq_open', cString(name), flags, mode, attributes({ maxmsg: 1, msgsize: 64 })),
+  /** mq_unlink(2). */
+  mq_unlink: (name: string): number => syscall('mq_unlink', kernelName(name)),
+  /** mq_timedsend(2) of a text; fails with ETIMEDOUT after so many milliseconds. */
+  mq_send: (descriptor: number, text: string, priority = 0, milliseconds = 0): number => {
+    const body = cString(text).subarray(0, -1)
+    return syscall('mq_timedsend', descriptor, body, body.length, priority, deadline(milliseconds))
+  },
+  /** mq_timedreceive(2); `bytes` must be at least the queue's msgsize. */
+  mq_receive: (descriptor: number, milliseconds = 0, bytes = 8192): string => {
+    const body = Buffer.alloc(bytes)
+    const length = syscall('mq_timedreceive', descriptor, body, bytes, 0, deadline(milliseconds))
+    return body.toString('latin1', 0, length)
+  },
+  /** mq_receive(3) without a time limit: blocks until a message comes or the member is killed. */
+  mq_receive_blocking: (descriptor: number, bytes = 8192): string => {
+    const body = Buffer.alloc(bytes)
+    const length = syscall('mq_timedreceive', descriptor, body, bytes, 0, 0)
+    return body.toString('latin1', 0, length)
+  },
+  /** mq_getattr(3). */
+  mq_getattr: (descriptor: number): QueueAttributes => {
+    const old = Buffer.alloc(64)
+    syscall('mq_getsetattr', descriptor, 0, old)
+    return readAttributes(old)
+  },
+  /** mq_setattr(3): sets the flags, gives what was before. */
+  mq_setattr: (descriptor: number, flags: number): QueueAttributes => {
+    const old = Buffer.alloc(64)
+    syscall('mq_getsetattr', descriptor, attributes({ flags }), old)
+    return readAttributes(old)
+  },
+  /** mq_notify(2) with a signal, or with SIGEV_NONE where the signal is 0. */
+  mq_notify: (descriptor: number, signal: number): number => {
+    const event = Buffer.alloc(64)
+    event.writeInt32LE(signal, 8)
+    event.writeInt32LE(signal === 0 ? SIGEV_NONE : SIGEV_SIGNAL, 12)
+    return syscall('mq_notify', descriptor, event)
+  },
+  /** mq_notify(2) with no event: gives the registration up. */
+  mq_notify_remove: (descriptor: number): number => syscall('mq_notify', descriptor, 0),
+}

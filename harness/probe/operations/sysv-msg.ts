@@ -1,0 +1,101 @@
+import { bind } from '../system.ts'
+import { cString, type Permissions, readPermissions, unsigned, writePermissions } from './structures.ts'
+
+const libc = {
+  msgget: bind<[number, number]>('int msgget(int key, int flags)'),
+  msgsnd: bind<[number, Buffer, number, number]>(
+    'int msgsnd(int id, void *message, size_t bytes, int flags)',
+  ),
+  msgrcv: bind<[number, Buffer, number, number, number]>(
+    'long msgrcv(int id, void *message, size_t bytes, long type, int flags)',
+  ),
+  msgctl: bind<[number, number, Buffer | null]>('int msgctl(int id, int command, void *status)'),
+}
+
+const COMMAND = { IPC_STAT: 2, MSG_STAT: 11, MSG_STAT_ANY: 13, IPC_INFO: 3, MSG_INFO: 12 } as const
+
+/** struct msqid_ds (msgctl(2)); times in seconds since 1970, sizes in bytes. */
+export interface MessageQueueStatus {
+  /** What the call returned: 0 for IPC_STAT, the identifier for MSG_STAT. */
+  returned: number
+  perm: Permissions
+  stime: number
+  rtime: number
+  ctime: number
+  cbytes: number
+  qnum: number
+  qbytes: number
+  lspid: number
+  lrpid: number
+}
+
+/** struct msginfo (msgctl(2)); with MSG_INFO msgpool counts queues, msgmap messages, msgtql bytes. */
+export interface MessageQueueInfo {
+  /** Highest used index of the namespace's table. */
+  highest: number
+  msgpool: number
+  msgmap: number
+  msgmax: number
+  msgmnb: number
+  msgmni: number
+  msgtql: number
+}
+
+export const messageQueueOperations = {
+  /** msgget(2). */
+  msgget: (key: number, flags: number): number => libc.msgget(key, flags),
+  /** msgsnd(2) with a text. */
+  msgsnd: (id: number, type: number, text: string, flags: number): number => {
+    const body = cString(text).subarray(0, -1)
+    const message = Buffer.alloc(8 + body.length)
+    message.writeBigInt64LE(BigInt(type))
+    body.copy(message, 8)
+    return libc.msgsnd(id, message, body.length, flags)
+  },
+  /** msgrcv(2); `bytes` is the room for the text. */
+  msgrcv: (id: number, bytes: number, type: number, flags: number): { type: number; text: string } => {
+    const message = Buffer.alloc(8 + bytes)
+    const length = libc.msgrcv(id, message, bytes, type, flags)
+    return { type: Number(message.readBigInt64LE()), text: message.toString('latin1', 8, 8 + length) }
+  },
+  /** msgctl(2) IPC_STAT by identifier, MSG_STAT and MSG_STAT_ANY by index. */
+  msgctlStat: (
+    id: number,
+    command: 'IPC_STAT' | 'MSG_STAT' | 'MSG_STAT_ANY' = 'IPC_STAT',
+  ): MessageQueueStatus => {
+    const status = Buffer.alloc(256)
+    const returned = libc.msgctl(id, COMMAND[command], status)
+    return {
+      returned,
+      perm: readPermissions(status),
+      stime: unsigned(status, 48),
+      rtime: unsigned(status, 56),
+      ctime: unsigned(status, 64),
+      cbytes: unsigned(status, 72),
+      qnum: unsigned(status, 80),
+      qbytes: unsigned(status, 88),
+      lspid: status.readInt32LE(96),
+      lrpid: status.readInt32LE(100),
+    }
+  },
+  /** msgctl(2) IPC_SET. */
+  msgctlSet: (id: number, set: { uid: number; gid: number; mode: number; qbytes: number }): number => {
+    const status = Buffer.alloc(256)
+    writePermissions(status, set)
+    status.writeBigUInt64LE(BigInt(set.qbytes), 88)
+    return libc.msgctl(id, 1, status)
+  },
+  /** msgctl(2) IPC_RMID. */
+  msgctlRemove: (id: number): number => libc.msgctl(id, 0, null),
+  /** msgctl(2) IPC_INFO (limits) and MSG_INFO (usage). */
+  msgctlInfo: (command: 'IPC_INFO' | 'MSG_INFO'): MessageQueueInfo => {
+    const info = Buffer.alloc(64)
+    const highest = libc.msgctl(0, COMMAND[command], info)
+    const [msgpool = 0, msgmap = 0, msgmax = 0, msgmnb = 0, msgmni = 0, , msgtql = 0] = new Int32Array(
+      info.buffer,
+      info.byteOffset,
+      7,
+    )
+    return { highest, msgpool, msgmap, msgmax, msgmnb, msgmni, msgtql }
+  },
+}

@@ -1,0 +1,38 @@
+import type { Flag } from '../probe/constants.ts'
+import type { WayIn } from '../ways/way-in.ts'
+import type { Cell } from './expand.ts'
+import type { RequirementName } from './requirements.ts'
+import { touchesInitial } from './scenes.ts'
+
+const OF_FLAG: Readonly<Record<Flag, RequirementName>> = {
+  NEWIPC: 'IPC_NS',
+  NEWNS: 'CAP_SYS_ADMIN',
+  NEWPID: 'PID_NS',
+  NEWUTS: 'UTS_NS',
+  NEWUSER: 'USER_NS',
+  NEWNET: 'NET_NS',
+  NEWCGROUP: 'CGROUP_NS',
+}
+
+const OF_WAY: Readonly<Partial<Record<WayIn, RequirementName>>> = {
+  clone3: 'clone3',
+  'setns-pidfd': 'pidfd setns',
+  'unshare(1)': 'unshare(1)',
+  'nsenter(1)': 'nsenter(1)',
+}
+
+/** Everything a cell needs: its rule's own needs, and those of its place, way in and flags. */
+export function needsOf(cell: Cell): RequirementName[] {
+  const needs = new Set<RequirementName>()
+  const outside = cell.rule.kind === 'visibility' && (touchesInitial(cell.scene) || cell.via.endsWith('(1)'))
+  const unprivileged = outside && cell.flags.includes('NEWUSER') && !cell.via.startsWith('setns')
+  const nothingMade = outside && cell.flags.length === 0 && !cell.via.startsWith('setns')
+  // The private namespace that everything else starts from is made without NEWUSER.
+  if (!unprivileged && !nothingMade) needs.add('CAP_SYS_ADMIN')
+  if (!outside) needs.add('IPC_NS')
+  for (const flag of cell.flags) if (!(unprivileged && flag === 'NEWNS')) needs.add(OF_FLAG[flag])
+  const way = OF_WAY[cell.via]
+  if (way) needs.add(way)
+  for (const need of cell.rule.needs ?? []) needs.add(need)
+  return [...needs]
+}

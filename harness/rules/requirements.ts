@@ -1,0 +1,187 @@
+/**
+ * What a rule may need, as data: a name on the rule, and here once what it means, how it is found out by
+ * trying and what the skip says. Nothing is decided by `uname -r`.
+ */
+import { failed } from '../link/failure.ts'
+import type { Member } from '../link/member.ts'
+import {
+  type Capability,
+  CLONE,
+  type Flag,
+  NS_FILE,
+  NS_GET_ID,
+  O_RDONLY,
+  O_RDWR,
+} from '../probe/constants.ts'
+
+/** One requirement. */
+export interface Requirement {
+  /** The constant reason of the skip. */
+  reason: string
+  /** Expression over kernel configuration symbols that decides it, where one does. */
+  kconfig?: string
+  /** Tries it with a throw-away child of the root in the runner's own namespaces. */
+  met(child: Member): Promise<boolean>
+}
+
+const works = (outcome: unknown): boolean => !failed(outcome)
+
+/** A namespace type exists where its file does and, with privilege, where clone(2) makes one. */
+function namespace(flag: Flag, kconfig: string): Requirement {
+  const file = NS_FILE[flag]
+  return {
+    reason: `${file} namespaces cannot be made here`,
+    kconfig,
+    met: async (child) => {
+      if (!(await child.exists(`/proc/self/ns/${file}`))) return false
+      const privileged = (await child.capabilities()).includes('CAP_SYS_ADMIN')
+      return !(privileged || flag === 'NEWUSER') || works(await child.trySpawn('trial', [flag]))
+    },
+  }
+}
+
+function capability(name: Capability): Requirement {
+  return {
+    reason: `${name} is missing`,
+    met: async (child) => (await child.capabilities()).includes(name),
+  }
+}
+
+function file(path: string, kconfig?: string): Requirement {
+  return { reason: `${path} is absent`, ...(kconfig ? { kconfig } : {}), met: (child) => child.exists(path) }
+}
+
+async function ioctlWorks(child: Member, request: number): Promise<boolean> {
+  const descriptor = await child.open('/proc/self/ns/ipc', O_RDONLY)
+  const outcome = await child.try.ioctl64(descriptor, request)
+  await child.close(descriptor)
+  return works(outcome)
+}
+
+const table = {
+  IPC_NS: namespace('NEWIPC', 'CONFIG_IPC_NS'),
+  USER_NS: namespace('NEWUSER', 'CONFIG_USER_NS'),
+  PID_NS: namespace('NEWPID', 'CONFIG_PID_NS'),
+  UTS_NS: namespace('NEWUTS', 'CONFIG_UTS_NS'),
+  NET_NS: namespace('NEWNET', 'CONFIG_NET_NS'),
+  CGROUP_NS: namespace('NEWCGROUP', 'CONFIG_CGROUPS'),
+  SYSVIPC: {
+    reason: 'the kernel has no System V IPC (ENOSYS)',
+    kconfig: 'CONFIG_SYSVIPC',
+    met: async (child) => String(await child.try.msgget(0x1badcafe, 0)) !== 'ENOSYS',
+  },
+  POSIX_MQUEUE: {
+    reason: 'the kernel has no POSIX message queues (ENOSYS)',
+    kconfig: 'CONFIG_POSIX_MQUEUE',
+    met: async (child) => String(await child.try.mq_open('/ipcns-no-such-queue', O_RDWR)) !== 'ENOSYS',
+  },
+  PROC_SYSVIPC: file('/proc/sysvipc/msg', 'CONFIG_SYSVIPC & CONFIG_PROC_FS'),
+  SYSVIPC_SYSCTL: file('/proc/sys/kernel/msgmax', 'CONFIG_SYSVIPC & CONFIG_PROC_SYSCTL'),
+  MQUEUE_SYSCTL: file('/proc/sys/fs/mqueue/queues_max', 'CONFIG_POSIX_MQUEUE & CONFIG_PROC_SYSCTL'),
+  NEXT_ID: file(
+    '/proc/sys/kernel/msg_next_id',
+    'CONFIG_SYSVIPC & CONFIG_PROC_SYSCTL & CONFIG_CHECKPOINT_RESTORE',
+  ),
+  MSG_COPY: {
+    reason: 'msgrcv has no MSG_COPY (ENOSYS)',
+    kconfig: 'CONFIG_CHECKPOINT_RESTORE',
+    met: async (child) => {
+      const queue = await child.msgget(0, 0o600)
+      const outcome = await child.try.msgrcv(queue, 1, 0, 0o40000 | 0o4000)
+      await child.msgctlRemove(queue)
+      return String(outcome) !== 'ENOSYS'
+    },
+  },
+  UCOUNT_SYSCTL: file('/proc/sys/user/max_ipc_namespaces', 'CONFIG_USER_NS & CONFIG_PROC_SYSCTL'),
+  CAP_SYS_ADMIN: capability('CAP_SYS_ADMIN'),
+  CAP_SYS_RESOURCE: capability('CAP_SYS_RESOURCE'),
+  'NO CAP_SYS_RESOURCE': {
+    reason: 'CAP_SYS_RESOURCE lifts this limit here',
+    met: async (child) => !(await child.capabilities()).includes('CAP_SYS_RESOURCE'),
+  },
+  CAP_SETUID: capability('CAP_SETUID'),
+  CAP_SYS_PTRACE: capability('CAP_SYS_PTRACE'),
+  CAP_IPC_LOCK: capability('CAP_IPC_LOCK'),
+  clone3: {
+    reason: 'the kernel has no clone3 (ENOSYS)',
+    met: async (child) => String(await child.try.cloneAndExit(0, 'clone3')) !== 'ENOSYS',
+  },
+  pidfd: {
+    reason: 'the kernel has no pidfd_open (ENOSYS)',
+    met: async (child) => works(await child.try.pidfd_open(await child.getpid())),
+  },
+  'pidfd setns': {
+    reason: 'setns does not take a pidfd (EINVAL)',
+    met: async (child) => {
+      const self = await child.pidfd_open(await child.getpid())
+      // With 0 a kernel that knows pidfds says EINVAL as well; a capable caller may join its own.
+      const outcome = await child.try.setns(self, CLONE.NEWIPC)
+      await child.close(self)
+      return works(outcome) || String(outcome) === 'EPERM'
+    },
+  },
+  NS_GET_USERNS: {
+    reason: 'the kernel has no NS_GET_USERNS (ENOTTY)',
+    met: async (child) => {
+      const descriptor = await child.open('/proc/self/ns/ipc', O_RDONLY)
+      const outcome = await child.try.ioctl(descriptor, 0xb701)
+      await child.close(descriptor)
+      return String(outcome) !== 'ENOTTY'
+    },
+  },
+  NS_GET_ID: {
+    reason: 'NS_GET_ID does not work on IPC namespaces (ENOTTY)',
+    met: (child) => ioctlWorks(child, NS_GET_ID),
+  },
+  'namespace handles': {
+    reason: 'namespaces have no file handles (EOPNOTSUPP)',
+    kconfig: 'CONFIG_FHANDLE',
+    met: async (child) => {
+      const descriptor = await child.open('/proc/self/ns/ipc', O_RDONLY)
+      const outcome = await child.try.name_to_handle_at(descriptor)
+      await child.close(descriptor)
+      return works(outcome)
+    },
+  },
+  fsopen: {
+    reason: 'the kernel has no fsopen (ENOSYS)',
+    met: async (child) => String(await child.try.fsopen('mqueue')) !== 'ENOSYS',
+  },
+  'abstract sockets': {
+    reason: 'the kernel has no UNIX sockets',
+    kconfig: 'CONFIG_UNIX',
+    met: async (child) => works(await child.try.socketpair()),
+  },
+  keyrings: {
+    reason: 'the kernel has no keyrings (ENOSYS)',
+    kconfig: 'CONFIG_KEYS',
+    met: async (child) => String(await child.try.keyctlSearch(-4, 'ipcns-no-such-key')) !== 'ENOSYS',
+  },
+  'unshare(1)': {
+    reason: 'unshare(1) is not installed',
+    met: (child) => onPath(child, 'unshare'),
+  },
+  'nsenter(1)': {
+    reason: 'nsenter(1) is not installed',
+    met: (child) => onPath(child, 'nsenter'),
+  },
+  'ipcs(1)': { reason: 'ipcs(1) is not installed', met: (child) => onPath(child, 'ipcs') },
+  'ipcmk(1)': { reason: 'ipcmk(1) is not installed', met: (child) => onPath(child, 'ipcmk') },
+  '/dev/mqueue': {
+    reason: '/dev/mqueue does not exist as a place to mount on',
+    met: (child) => child.exists('/dev/mqueue'),
+  },
+  '/dev/shm': { reason: '/dev/shm does not exist', met: (child) => child.exists('/dev/shm') },
+} satisfies Record<string, Requirement>
+
+/** Name of a requirement. */
+export type RequirementName = keyof typeof table
+
+/** All requirements by name. */
+export const REQUIREMENTS: Readonly<Record<RequirementName, Requirement>> = table
+
+async function onPath(child: Member, command: string): Promise<boolean> {
+  for (const directory of (process.env.PATH ?? '/usr/bin:/bin').split(':'))
+    if (await child.exists(`${directory}/${command}`)) return true
+  return false
+}

@@ -1,0 +1,58 @@
+import type { CellResult } from '../results/model.ts'
+import type { Area } from '../rules/rule.ts'
+import { Engine } from './engine.ts'
+import { describeCell } from './result.ts'
+import { cellsOf, type Selection } from './selection.ts'
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    selection: Selection
+  }
+  interface TaskMeta {
+    /** The cell's result, for the reporter in the main process. */
+    cell?: CellResult
+  }
+}
+
+/** The engine of this worker: it serves every suite file that the worker runs. */
+let engine: Engine | undefined
+
+/**
+ * Makes one vitest test of each cell of an area. Does nothing outside vitest, where a suite file is
+ * imported for its rules alone.
+ */
+export async function conformance(area: Area): Promise<void> {
+  if (!process.env.VITEST || process.env.IPCNS_RULES_ONLY) return
+  const { afterAll, beforeAll, describe, inject, test } = await import('vitest')
+  const selection = inject('selection')
+  const cells = cellsOf(area, selection)
+  describe(area.title, () => {
+    let results: ReadonlyMap<string, Promise<CellResult>> = new Map()
+    beforeAll(() => {
+      engine ??= new Engine({ disposable: selection.disposable })
+      results = engine.start(cells)
+    })
+    afterAll(async () => {
+      await engine?.stop()
+      engine = undefined
+    })
+    for (const cell of cells)
+      test(cell.id, async ({ task, skip }) => {
+        const result = (await results.get(cell.id)) ?? describeCell(cell)
+        task.meta.cell = result
+        if (result.verdict === 'skip') skip(result.reason)
+        if (result.verdict !== 'pass') throw new NotConforming(result)
+      })
+    if (cells.length === 0) test.skip('no cell of this area is selected')
+  })
+}
+
+/** What a test of a cell throws; the proof is in the cell's result. */
+class NotConforming extends Error {
+  constructor(result: CellResult) {
+    super(`${result.verdict}: ${result.reason ?? ''}`)
+    this.name = result.verdict
+    // The place is the rule's, which the result names.
+    this.stack = `${this.name}: ${this.message}\n    at ${result.file}:${result.line}:1`
+  }
+}

@@ -1,0 +1,260 @@
+import { type Deferred, deferred } from '../link/deferred.ts'
+import { flagNames } from '../link/describe.ts'
+import { HarnessError } from '../link/failure.ts'
+import { CellRecord, lend, type Member } from '../link/member.ts'
+import type { CellResult } from '../results/model.ts'
+import type { Cell } from '../rules/expand.ts'
+import { makeFresh } from '../rules/fresh.ts'
+import { judge } from '../rules/judge.ts'
+import { needsOf } from '../rules/needs.ts'
+import { REQUIREMENTS, type RequirementName } from '../rules/requirements.ts'
+import type { ComparisonWorld, Setting, VisibilityWorld } from '../rules/rule.ts'
+import { relationOf } from '../rules/scenes.ts'
+import { enter } from '../ways/way-in.ts'
+import { describeCell } from './result.ts'
+import { Trunk } from './trunk.ts'
+import { makePair, type PairWorld } from './world.ts'
+
+/** How many worlds are under way at once; most of a cell's time is waiting for a probe on the other core. */
+const WORLDS_AT_ONCE = 12
+
+/** After this many milliseconds a cell is given up; each call in it has a shorter limit of its own. */
+const CELL_LIMIT_MS = 60_000
+
+/** Cells that one world serves, one after another. */
+type Job = readonly Cell[]
+
+/** Runs cells: makes their worlds, runs their experiments, judges, cleans up. One for each worker. */
+export class Engine {
+  readonly #disposable: boolean
+  readonly #fresh = makeFresh()
+  readonly #requirements = new Map<RequirementName, Promise<boolean>>()
+  #trunk: Promise<Trunk> | undefined
+
+  constructor(options: { disposable: boolean }) {
+    this.#disposable = options.disposable
+  }
+
+  /** Starts all the cells, many at once; gives each one's result by its id. No result ever rejects. */
+  start(cells: readonly Cell[]): ReadonlyMap<string, Promise<CellResult>> {
+    const results = new Map<string, Deferred<CellResult>>()
+    for (const cell of cells) results.set(cell.id, deferred())
+    const jobs = jobsOf(cells)
+    const work = async (): Promise<void> => {
+      for (let job = jobs.shift(); job; job = jobs.shift())
+        await this.#runJob(job, (cell, result) => results.get(cell.id)?.resolve(result))
+    }
+    for (let worker = 0; worker < WORLDS_AT_ONCE; worker += 1)
+      work().catch((problem) => {
+        // A defect of the engine itself: whoever waits for a result must hear of it.
+        for (const result of results.values()) result.reject(asError(problem))
+      })
+    return new Map([...results].map(([id, { promise }]) => [id, promise]))
+  }
+
+  /** Ends every probe. */
+  async stop(): Promise<void> {
+    const trunk = this.#trunk
+    this.#trunk = undefined
+    await (await trunk?.catch(() => undefined))?.stop()
+  }
+
+  async #runJob(job: Job, report: (cell: Cell, result: CellResult) => void): Promise<void> {
+    let world: PairWorld | undefined
+    for (const cell of job) {
+      const started = performance.now()
+      const finish = (partial: Partial<CellResult> & Pick<CellResult, 'verdict'>): void =>
+        report(cell, { ...describeCell(cell), ...partial, ms: round(performance.now() - started) })
+      const record = new CellRecord()
+      try {
+        const trunk = await this.#liveTrunk()
+        const lacking = await this.#lacking(cell)
+        if (lacking !== undefined) {
+          finish({ verdict: 'skip', reason: lacking })
+          continue
+        }
+        if (cell.rule.kind === 'visibility') {
+          if (world && !world.sound()) {
+            await world.end()
+            world = undefined
+          }
+          world ??= await makePair(trunk, cell)
+        }
+        const outcome = await limited(this.#experiment(trunk, cell, record, world), cell)
+        const evidence = [...(world?.record.evidence() ?? []), ...record.evidence()]
+        finish({ ...outcome, evidence, ...byHand(cell, outcome.verdict) })
+        if (outcome.verdict !== 'pass' && world) {
+          await world.end()
+          world = undefined
+        }
+      } catch (problem) {
+        const evidence = [...(world?.record.evidence() ?? []), ...record.evidence()]
+        const reason = problem instanceof HarnessError ? problem.message : unexpected(problem)
+        finish({ verdict: 'error', reason, evidence })
+        await world?.end()
+        world = undefined
+      }
+    }
+    await world?.end()
+  }
+
+  async #experiment(
+    trunk: Trunk,
+    cell: Cell,
+    record: CellRecord,
+    pair: PairWorld | undefined,
+  ): Promise<Pick<CellResult, 'verdict' | 'reason' | 'expected' | 'observed' | 'note'>> {
+    const notes: string[] = []
+    const setting: Setting = {
+      arm: cell.arm,
+      flags: cell.flags,
+      via: cell.via,
+      variant: cell.variant,
+      fresh: this.#fresh,
+      disposable: this.#disposable,
+      remark: (what, result) => record.remark('harness', what, result),
+      note: (what) => notes.push(what),
+      eventually,
+    }
+    const { rule } = cell
+    const leased: Member[] = []
+    try {
+      let judgement: ReturnType<typeof judge>
+      if (rule.kind === 'visibility') {
+        if (!pair) throw new HarnessError('a visibility rule without its world')
+        const world: VisibilityWorld = {
+          ...setting,
+          actor: lend(pair.actor, 'actor', record),
+          observer: lend(pair.observer, 'observer', record),
+          relation: relationOf(cell.scene, cell.flags),
+          scene: cell.scene,
+        }
+        const seen = await rule.experiment(world)
+        const prediction = cell.arm === 'treatment' ? rule.isolated(seen, world) : rule.shared(seen, world)
+        judgement = judge(seen, prediction, rule.bugs)
+      } else {
+        const lease = async (member: Promise<Member>): Promise<Member> => {
+          leased.push(await member)
+          return member
+        }
+        const outer = await lease(trunk.leaseArena('outer', record))
+        const world: ComparisonWorld = {
+          ...setting,
+          outer,
+          enter: (name, how = {}) =>
+            enter(how.from ?? outer, name, how.via ?? cell.via, how.flags ?? cell.flags),
+          initial: () => lease(trunk.leaseOutsider('initial', record)),
+          stranger: () => lease(trunk.leaseArena('stranger', record)),
+        }
+        const seen = await rule.experiment(world)
+        const prediction = cell.arm === 'treatment' ? rule.treatment(seen, world) : rule.control(seen, world)
+        judgement = judge(seen, prediction, rule.bugs)
+      }
+      return { ...judgement, ...(notes.length > 0 ? { note: notes.join('; ') } : {}) }
+    } finally {
+      await trunk.clean(
+        record.made.filter(({ namespace }) => namespace === trunk.initial).map(({ object }) => object),
+      )
+      for (const member of leased) await trunk.release(member.process)
+    }
+  }
+
+  /** The first unmet need's reason. */
+  async #lacking(cell: Cell): Promise<string | undefined> {
+    if (cell.rule.disposableOnly && !this.#disposable)
+      return `runs in a disposable guest only: ${cell.rule.disposableOnly}`
+    for (const name of needsOf(cell)) if (!(await this.#meets(name))) return REQUIREMENTS[name].reason
+    return undefined
+  }
+
+  #meets(name: RequirementName): Promise<boolean> {
+    let answer = this.#requirements.get(name)
+    if (!answer) {
+      answer = this.#liveTrunk().then(async (trunk) => {
+        const scratch = await trunk.scratch()
+        try {
+          return await REQUIREMENTS[name].met(scratch)
+        } finally {
+          scratch.process.end()
+        }
+      })
+      this.#requirements.set(name, answer)
+    }
+    return answer
+  }
+
+  async #liveTrunk(): Promise<Trunk> {
+    const trunk = await this.#trunk
+    if (trunk?.alive) return trunk
+    if (trunk) await trunk.stop()
+    this.#trunk = Trunk.start()
+    return this.#trunk
+  }
+}
+
+/** Groups the cells of one world; those that need their own stay alone. */
+function jobsOf(cells: readonly Cell[]): Job[] {
+  const jobs: Cell[][] = []
+  const shared = new Map<string, Cell[]>()
+  for (const cell of cells) {
+    const { rule } = cell
+    if (rule.kind === 'comparison' || rule.ownWorld || rule.writesSysctls || rule.remount) {
+      jobs.push([cell])
+      continue
+    }
+    const world = [cell.scene.place, cell.scene.direction, cell.via, flagNames(cell.flags)].join('/')
+    const together = shared.get(world)
+    if (together) together.push(cell)
+    else {
+      const started = [cell]
+      shared.set(world, started)
+      jobs.push(started)
+    }
+  }
+  return jobs
+}
+
+async function limited<Value>(work: Promise<Value>, cell: Cell): Promise<Value> {
+  const limit = deferred<never>()
+  const timer = setTimeout(
+    () => limit.reject(new HarnessError(`the cell took more than ${CELL_LIMIT_MS / 1000} s: ${cell.id}`)),
+    CELL_LIMIT_MS,
+  )
+  try {
+    return await Promise.race([work, limit.promise])
+  } finally {
+    clearTimeout(timer)
+    work.catch(() => undefined)
+  }
+}
+
+async function eventually<Value>(
+  look: () => Promise<Value>,
+  done: (seen: Value) => boolean,
+  deadline = 5000,
+): Promise<Value> {
+  const end = performance.now() + deadline
+  for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
+    const seen = await look()
+    if (done(seen) || performance.now() > end) return seen
+    await new Promise((resolve) => setTimeout(resolve, pause))
+  }
+}
+
+function byHand(cell: Cell, verdict: string): { byHand?: string[] } {
+  return verdict === 'fail' && cell.rule.byHand ? { byHand: [...cell.rule.byHand] } : {}
+}
+
+function unexpected(problem: unknown): string {
+  const error = asError(problem)
+  const place = error.stack?.split('\n').find((row) => row.includes('/suites/'))
+  return `defect of the suite: ${error.message}${place ? ` ${place.trim()}` : ''}`
+}
+
+function asError(problem: unknown): Error {
+  return problem instanceof Error ? problem : new Error(String(problem))
+}
+
+function round(milliseconds: number): number {
+  return Math.round(milliseconds * 1000) / 1000
+}

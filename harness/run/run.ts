@@ -1,0 +1,100 @@
+import { createHash } from 'node:crypto'
+import { existsSync, readFileSync } from 'node:fs'
+import { hostname, release } from 'node:os'
+import { join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
+import { CAPABILITIES } from '../probe/constants.ts'
+import type { CellResult, RunInfo } from '../results/model.ts'
+import { projectTop } from '../ways/program.ts'
+import { CellReporter, type Sink } from './reporter.ts'
+import type { Selection } from './selection.ts'
+
+/**
+ * Runs a selection through vitest, two workers side by side. Gives what broke besides cells: nothing means
+ * that every worker came to its end.
+ */
+export async function runSuites(
+  selection: Selection,
+  sink: Sink,
+  progress: (done: CellResult) => void,
+): Promise<string[]> {
+  const { startVitest } = await import('vitest/node')
+  const reporter = new CellReporter(sink, progress)
+  const exitCode = process.exitCode
+  const vitest = await startVitest(
+    'test',
+    [],
+    {
+      // Everything is said here: reading a configuration file would write a temporary one beside it.
+      config: false,
+      root: projectTop(),
+      include: ['suites/*.suite.ts'],
+      watch: false,
+      pool: 'forks',
+      isolate: false,
+      maxWorkers: 2,
+      testTimeout: 0,
+      hookTimeout: 120_000,
+      teardownTimeout: 20_000,
+      reporters: [reporter],
+      passWithNoTests: true,
+      coverage: { enabled: false },
+      provide: { selection },
+    },
+    { cacheDir: join(projectTop(), 'node_modules/.vite'), server: { watch: null }, logLevel: 'error' },
+  )
+  await vitest.close()
+  // Vitest's own exit status counts failing cells; ours is decided by the results.
+  process.exitCode = exitCode
+  return reporter.breakage.messages
+}
+
+/** What a report says about the machine and the run. */
+export function describeRun(profile: string, started: Date, host: boolean): RunInfo {
+  return {
+    started: started.toISOString(),
+    durationMs: 0,
+    profile,
+    suiteVersion: suiteVersion(),
+    node: process.versions.node,
+    kernel: { release: release(), arch: process.arch, config: kernelConfig() },
+    uid: process.getuid?.() ?? 0,
+    capabilities: effectiveCapabilities(),
+    host: host ? hostname() : '',
+  }
+}
+
+/** The version of this suite, from package.json. */
+export function suiteVersion(): string {
+  const manifest: unknown = JSON.parse(readFileSync(join(projectTop(), 'package.json'), 'utf8'))
+  return typeof manifest === 'object' && manifest !== null && 'version' in manifest
+    ? String(manifest.version)
+    : ''
+}
+
+/** Names of this process's effective capabilities (proc(5), CapEff). */
+export function effectiveCapabilities(): string[] {
+  try {
+    const line = /^CapEff:\s*([0-9a-f]+)/m.exec(readFileSync('/proc/self/status', 'latin1'))
+    const mask = BigInt(`0x${line?.[1] ?? '0'}`)
+    return Object.entries(CAPABILITIES)
+      .filter(([, bit]) => (mask >> BigInt(bit)) & 1n)
+      .map(([name]) => name)
+  } catch {
+    return []
+  }
+}
+
+/** Where the running kernel's configuration is, as far as a run looks for it, and its digest. */
+function kernelConfig(): RunInfo['kernel']['config'] {
+  const candidates = ['/proc/config.gz', `/boot/config-${release()}`, `/lib/modules/${release()}/config`]
+  const source = candidates.find((path) => existsSync(path))
+  if (source === undefined) return null
+  try {
+    const bytes = readFileSync(source)
+    const plain = bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes
+    return { source, sha256: createHash('sha256').update(plain).digest('hex') }
+  } catch {
+    return null
+  }
+}

@@ -1,0 +1,149 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { HarnessError } from '../link/failure.ts'
+import { Hub } from '../link/hub.ts'
+import { CellRecord, type Member, makeMember } from '../link/member.ts'
+import { type IpcNamespace, Process } from '../link/process.ts'
+import type { Flag } from '../probe/constants.ts'
+import type { MadeObject } from '../probe/operations/upkeep.ts'
+import { probeProgram } from '../ways/program.ts'
+import { isReusable, makePrivate } from '../ways/way-in.ts'
+
+/**
+ * The root probe with everything that grows from it: the janitor, and pools of members that are used again.
+ * One for each worker. When the root dies, everything dies with it; the next cell starts another.
+ */
+export class Trunk {
+  readonly hub: Hub
+  readonly initial: IpcNamespace
+  readonly privileged: boolean
+  readonly #root: Process
+  readonly #janitor: Process
+  readonly #arenas: Process[] = []
+  readonly #outsiders: Process[] = []
+
+  private constructor(hub: Hub, root: Process, janitor: Process, initial: IpcNamespace, privileged: boolean) {
+    this.hub = hub
+    this.#root = root
+    this.#janitor = janitor
+    this.initial = initial
+    this.privileged = privileged
+  }
+
+  /** Starts the root probe. Throws HarnessError with what it printed when it cannot run. */
+  static async start(): Promise<Trunk> {
+    const hub = await Hub.open()
+    const link = hub.expect()
+    const [command = '', ...words] = probeProgram(hub.socketPath, link.token)
+    const child = spawn(command, words, { stdio: ['ignore', 'ignore', 'pipe'] })
+    let complaint = ''
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
+      complaint = (complaint + text).slice(-2000)
+    })
+    const over = once(child, 'close').then(() => link.end('died'))
+    // The run must be able to end while the root still lives: it dies with this process.
+    child.unref()
+    const initial: IpcNamespace = { name: 'initial' }
+    const root = new Process(hub, link, child.pid ?? 0, undefined, initial)
+    try {
+      await root.must('ping', [])
+    } catch {
+      await over
+      await hub.close()
+      throw new HarnessError(`the probe does not start: ${complaint.trim() || 'it ended without a word'}`)
+    }
+    const member = makeMember('root', root, new CellRecord())
+    const janitor = (await member.spawn('janitor', [], { outlive: true })).process
+    await janitor.must('becomeJanitor', [ledgerDirectory()])
+    initial.announce = (object) => ignore(janitor.call('announce', [object]))
+    initial.renounce = (object) => ignore(janitor.call('renounce', [[object]]))
+    const privileged = (await member.capabilities()).includes('CAP_SYS_ADMIN')
+    return new Trunk(hub, root, janitor, initial, privileged)
+  }
+
+  get alive(): boolean {
+    return this.#root.alive && this.#janitor.alive
+  }
+
+  /** A child of the root in the runner's own namespaces, for trying things out; ended by the caller. */
+  scratch(): Promise<Member> {
+    return makeMember('root', this.#root, new CellRecord()).spawn('scratch')
+  }
+
+  /** A member of a fresh private IPC namespace, in a private mount namespace. */
+  async leaseArena(name: string, record: CellRecord): Promise<Member> {
+    const used = this.#take(this.#arenas)
+    const process = used ?? (await this.#grow('arena', ['NEWIPC', 'NEWNS']))
+    const member = makeMember(name, process, record)
+    if (used) await member.unshare(CLONE_NEWIPC)
+    process.ipc = { name: 'private' }
+    return member
+  }
+
+  /** A member of the initial IPC namespace, in a private mount namespace where that is allowed. */
+  async leaseOutsider(name: string, record: CellRecord): Promise<Member> {
+    const process =
+      this.#take(this.#outsiders) ?? (await this.#grow('outsider', this.privileged ? ['NEWNS'] : []))
+    process.ipc = this.initial
+    return makeMember(name, process, record)
+  }
+
+  /** Gives a leased member back; it is used again if a reset makes it as good as new. */
+  async release(process: Process): Promise<void> {
+    process.endChildren()
+    if (!isReusable(process)) {
+      process.end()
+      return
+    }
+    try {
+      await process.must('reset', [])
+      const pool = process.ipc === this.initial ? this.#outsiders : this.#arenas
+      pool.push(process)
+    } catch {
+      process.end()
+    }
+  }
+
+  /** Removes objects that a cell made in the initial IPC namespace. */
+  async clean(objects: MadeObject[]): Promise<void> {
+    if (objects.length === 0) return
+    await this.#janitor.must('removeObjects', [objects])
+    const announced = objects.map((object) =>
+      object.kind === 'mq' || object.key === 0 ? object : { ...object, id: -1 },
+    )
+    await this.#janitor.must('renounce', [announced])
+  }
+
+  /** Ends every probe and removes what the hub made. */
+  async stop(): Promise<void> {
+    await this.hub.close()
+  }
+
+  #take(pool: Process[]): Process | undefined {
+    for (;;) {
+      const process = pool.pop()
+      if (!process || isReusable(process)) return process
+    }
+  }
+
+  async #grow(name: string, flags: readonly Flag[]): Promise<Process> {
+    const member = await makeMember('root', this.#root, new CellRecord()).spawn(name, flags)
+    if (flags.includes('NEWNS')) await makePrivate(member)
+    // Making it private is no use of it.
+    member.process.tainted = false
+    return member.process
+  }
+}
+
+const CLONE_NEWIPC = 0x08000000
+
+function ignore(call: Promise<unknown>): void {
+  call.catch(() => undefined)
+}
+
+function ledgerDirectory(): string {
+  const uid = process.getuid?.() ?? 0
+  return uid === 0 ? '/run/ipcns' : join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `ipcns-ledger-${uid}`)
+}

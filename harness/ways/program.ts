@@ -1,0 +1,20 @@
+import { existsSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+
+/** The project's top level, found from wherever this code was bundled to. */
+export function projectTop(): string {
+  let directory = dirname(fileURLToPath(import.meta.url))
+  while (!existsSync(join(directory, 'package.json'))) {
+    const above = dirname(directory)
+    if (above === directory) throw new Error('package.json of ipcns not found')
+    directory = above
+  }
+  return directory
+}
+
+/** Command line of a probe that connects to the harness. */
+export function probeProgram(socketPath: string, token: string): string[] {
+  const program = join(projectTop(), 'dist/probe.cjs')
+  return [process.execPath, '--single-threaded', '--v8-pool-size=0', program, socketPath, token]
+}
