@@ -96,14 +96,15 @@ export class Link {
       began.reject(problem)
       answer.reject(problem)
     }
-    if (this.#ended !== undefined || !this.#socket) {
-      refuse(new HarnessError(`${describe()}: the probe does not answer`))
+    if (this.#ended !== undefined) {
+      refuse(new HarnessError(`${describe()}: the probe had ${this.#ended} before`))
     } else {
       const text = `${JSON.stringify([operation, args, true])}\n`
       const { resolve } = answer
       const deadline = Number.POSITIVE_INFINITY
       this.#waiting.push({ text, describe, deadline, resolve, reject: refuse, began: began.resolve })
-      this.#socket.write(text)
+      if (this.#socket) this.#socket.write(text)
+      else this.#unsent.push(text)
     }
     return { began: began.promise, answer: answer.promise }
   }

@@ -64,7 +64,11 @@ export class Engine {
     for (const cell of job) {
       const started = performance.now()
       const finish = (partial: Partial<CellResult> & Pick<CellResult, 'verdict'>): void =>
-        report(cell, { ...describeCell(cell), ...partial, ms: round(performance.now() - started) })
+        report(cell, {
+          ...withoutReason(describeCell(cell)),
+          ...partial,
+          ms: round(performance.now() - started),
+        })
       const record = new CellRecord()
       try {
         const trunk = await this.#liveTrunk()
@@ -243,6 +247,10 @@ async function eventually<Value>(
 
 function byHand(cell: Cell, verdict: string): { byHand?: string[] } {
   return verdict === 'fail' && cell.rule.byHand ? { byHand: [...cell.rule.byHand] } : {}
+}
+
+function withoutReason({ reason: _, ...cell }: CellResult): CellResult {
+  return cell
 }
 
 function unexpected(problem: unknown): string {

@@ -1,0 +1,6 @@
+import { area, conformance } from '../fixtures/rules.ts'
+
+const pid = area('pid', 'Pid translation')
+export default pid
+
+await conformance(pid)
