@@ -11,6 +11,7 @@ import {
   readdirSync,
   readFileSync,
   rmdirSync,
+  rmSync,
   unlinkSync,
   writeSync,
 } from 'node:fs'
@@ -20,6 +21,8 @@ import { type MadeObject, quietly, removeByKey } from './operations/upkeep.ts'
 
 const announced = new Map<string, MadeObject>()
 let active = false
+/** The harness's directory with its socket, which a harness that is killed cannot remove. */
+let leftovers = ''
 let ledger: { directory: string; file: string; descriptor: number } | null = null
 
 function bootId(): string {
@@ -39,10 +42,11 @@ export const janitorOperations = {
   /**
    * Becomes the janitor. First replays what a janitor that was killed left in the ledger directory, which
    * must belong to this user; gives the number of ledgers replayed. Without a usable directory it works
-   * without a ledger.
+   * without a ledger. `socketDirectory` is removed at the end.
    */
-  becomeJanitor: (directory: string): number => {
+  becomeJanitor: (directory: string, socketDirectory: string): number => {
     active = true
+    leftovers = socketDirectory
     try {
       mkdirSync(directory, { recursive: true, mode: 0o700 })
       const owner = lstatSync(directory)
@@ -74,6 +78,7 @@ export const janitorOperations = {
 /** Removes everything announced and not renounced, and the ledger with it. */
 export function sweep(): void {
   for (const object of announced.values()) quietly(() => removeByKey(object))
+  rmSync(leftovers, { recursive: true, force: true })
   if (!ledger) return
   unlinkSync(ledger.file)
   closeSync(ledger.descriptor)

@@ -14,8 +14,15 @@ declare module 'vitest' {
   }
 }
 
-/** The engine of this worker: it serves every suite file that the worker runs. */
-let engine: Engine | undefined
+/**
+ * The engine of this worker: it serves every suite file that the worker runs, and is ended by the worker's
+ * end, whatever that is. On globalThis because vitest may load this module once for each file.
+ */
+function workerEngine(disposable: boolean): Engine {
+  const holder = globalThis as { ipcnsEngine?: Engine }
+  holder.ipcnsEngine ??= new Engine({ disposable })
+  return holder.ipcnsEngine
+}
 
 /**
  * Makes one vitest test of each cell of an area. Does nothing outside vitest, where a suite file is
@@ -23,18 +30,13 @@ let engine: Engine | undefined
  */
 export async function conformance(area: Area): Promise<void> {
   if (!process.env.VITEST || process.env.IPCNS_RULES_ONLY) return
-  const { afterAll, beforeAll, describe, inject, test } = await import('vitest')
+  const { beforeAll, describe, inject, test } = await import('vitest')
   const selection = inject('selection')
   const cells = cellsOf(area, selection)
   describe(area.title, () => {
     let results: ReadonlyMap<string, Promise<CellResult>> = new Map()
     beforeAll(() => {
-      engine ??= new Engine({ disposable: selection.disposable })
-      results = engine.start(cells)
-    })
-    afterAll(async () => {
-      await engine?.stop()
-      engine = undefined
+      results = workerEngine(selection.disposable).start(cells)
     })
     for (const cell of cells)
       test(cell.id, async ({ task, skip }) => {

@@ -187,12 +187,18 @@ export class Engine {
     return answer
   }
 
+  /** The trunk that all cells share; another one when it has died. */
   async #liveTrunk(): Promise<Trunk> {
-    const trunk = await this.#trunk
-    if (trunk?.alive) return trunk
-    if (trunk) await trunk.stop()
-    this.#trunk = Trunk.start()
-    return this.#trunk
+    this.#trunk ??= Trunk.start()
+    const current = this.#trunk
+    const trunk = await current
+    if (trunk.alive) return trunk
+    // Whoever notices first replaces it; the others find the new one.
+    if (this.#trunk === current) {
+      this.#trunk = undefined
+      await trunk.stop()
+    }
+    return this.#liveTrunk()
   }
 }
 

@@ -56,7 +56,7 @@ export class Trunk {
     }
     const member = makeMember('root', root, new CellRecord())
     const janitor = (await member.spawn('janitor', [], { outlive: true })).process
-    await janitor.must('becomeJanitor', [ledgerDirectory()])
+    await janitor.must('becomeJanitor', [ledgerDirectory(), hub.directory])
     initial.announce = (object) => ignore(janitor.call('announce', [object]))
     initial.renounce = (object) => ignore(janitor.call('renounce', [[object]]))
     const privileged = (await member.capabilities()).includes('CAP_SYS_ADMIN')
