@@ -2,6 +2,7 @@ import junit from 'junit-report-builder'
 import { type CellResult, type Results, type RunInfo, summarize } from '../harness/results/model.ts'
 import { areasOf } from './areas.ts'
 import { clean, cleanLine, shorten } from './clean.ts'
+import { GATE_TITLE, gateReason } from './gate.ts'
 import { headlineOf, proofOf, stepLine } from './proof.ts'
 
 /**
@@ -129,22 +130,15 @@ function firstLines(lines: string[]): string[] {
   return [...lines.slice(0, EVIDENCE_LINES - 1), `… and ${lines.length - EVIDENCE_LINES + 1} more steps`]
 }
 
-/**
- * A case of its own for what no cell says: a run without an end or without any cell. Consumers judge by
- * counts, and nothing counted looks green.
- */
+/** The case for what no cell says. */
 function gateOf(results: Results): CellResult | null {
-  const reason = results.run.unfinished
-    ? 'the run did not finish'
-    : results.cells.length === 0
-      ? 'the run has no cells'
-      : null
+  const reason = gateReason(results)
   if (reason === null) return null
   return {
     id: 'RUN',
     rule: 'RUN',
     area: 'run',
-    title: 'the run comes to its end',
+    title: GATE_TITLE,
     source: [],
     arm: 'treatment',
     place: 'stranger',
@@ -189,6 +183,7 @@ function seconds(cells: readonly CellResult[]): number {
   return secondsOf(cells.reduce((sum, cell) => sum + cell.ms, 0))
 }
 
+/** Seconds with three decimals: the schema of Jenkins' xunit plugin takes no more. */
 function secondsOf(milliseconds: number): number {
-  return Math.round(milliseconds * 1000) / 1e6
+  return Math.round(Math.max(0, milliseconds)) / 1000
 }

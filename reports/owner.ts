@@ -1,5 +1,6 @@
-import { chownSync, fchownSync, mkdirSync } from 'node:fs'
+import { existsSync, fchownSync, lchownSync, mkdirSync, statSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
+import { UsageError } from '../harness/usage-error.ts'
 
 /** Whom the reports belong to: the user who called sudo. */
 export interface Owner {
@@ -21,13 +22,20 @@ export function sudoOwner(
   return { uid: Number(env.SUDO_UID), gid: Number(env.SUDO_GID) }
 }
 
-/** Creates a directory with its missing parents; only those made here are given to `owner`. */
+/**
+ * Creates a directory with its missing parents; only those made here are given to `owner`. By hand, because
+ * mkdirSync with `recursive` never returns below /proc (it takes the ENOENT there for a missing parent).
+ */
 export function makeDirectory(directory: string, owner: Owner | null): void {
-  const first = mkdirSync(directory, { recursive: true })
-  if (first === undefined || owner === null) return
-  const top = resolve(first)
-  for (let made = resolve(directory); made.length >= top.length; made = dirname(made))
-    chownSync(made, owner.uid, owner.gid)
+  const missing: string[] = []
+  let path = resolve(directory)
+  for (; !existsSync(path); path = dirname(path)) missing.unshift(path)
+  if (!statSync(path).isDirectory())
+    throw new UsageError(`cannot write ${directory}: ${path} is not a directory`)
+  for (const made of missing) {
+    mkdirSync(made)
+    if (owner !== null) lchownSync(made, owner.uid, owner.gid)
+  }
 }
 
 /** Gives an open file to `owner`; by descriptor, so that no link can be slipped in between. */

@@ -216,8 +216,8 @@ function miniMatrix(rule, cells, onSelect) {
   }
   const table = make(
     'table',
-    { class: 'grid mini', 'aria-label': `Cells of ${rule.id}` },
-    make('thead', {}, head),
+    { class: dense ? 'grid mini dense' : 'grid mini', 'aria-label': `Cells of ${rule.id}` },
+    head,
     body,
   )
   table.addEventListener('keydown', (event) => moveIn(table, 'button', event))
