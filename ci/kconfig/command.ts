@@ -18,11 +18,12 @@ import { githubProblems, renderGithub } from './render-github.ts'
 import { renderJson } from './render-json.ts'
 import { renderKconfigJunit } from './render-junit.ts'
 import { renderText } from './render-text.ts'
+import type { Profile } from './symbols.ts'
 
 /** What the command works on; each has a default that is this machine. */
 export interface Surroundings {
   /** The rules to predict, known to the composition root only. */
-  rules: () => Promise<readonly RuleNeeds[]>
+  rules: (profile: Profile) => Promise<readonly RuleNeeds[]>
   machine: Machine
   running: Running
   /** Put before the usual places. */
@@ -64,7 +65,7 @@ async function runKconfig(words: readonly string[], around: Surroundings): Promi
     warnings: found ? warningsFor(found, around.running) : [],
     profile: given.profile,
     require: given.require,
-    rules: await around.rules(),
+    rules: await around.rules(given.profile),
     observations: given.verify ? await observe(around.machine) : null,
   })
   around.write(render(report, given.format, around))

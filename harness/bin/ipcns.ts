@@ -14,7 +14,13 @@ const commands: Record<string, () => Promise<Command>> = {
   report: async () => (await import('../../reports/report-command.ts')).reportCommand,
   diff: async () => (await import('../../reports/diff-command.ts')).diffCommand,
   kernel: async () => (await import('../../ci/kernel/command.ts')).kernelCommand,
-  kconfig: async () => (await import('../../ci/kconfig/command.ts')).kconfigCommand,
+  kconfig: async () => {
+    const { createKconfigCommand } = await import('../../ci/kconfig/command.ts')
+    // The rules are loaded only when something is to be predicted.
+    return createKconfigCommand({
+      rules: async (profile) => (await import('./rule-needs.ts')).ruleNeeds(profile),
+    })
+  },
 }
 
 /** Runs one command line, given without the program's name; resolves to the exit status. */
