@@ -8,6 +8,7 @@ import type { CellResult, RunInfo } from '../results/model.ts'
 import { projectTop } from '../ways/program.ts'
 import { CellReporter, type Sink } from './reporter.ts'
 import type { Selection } from './selection.ts'
+import { temporaryDirectory } from './temporary.ts'
 
 /**
  * Runs a selection through vitest, two workers side by side. Gives what broke besides cells: nothing means
@@ -18,6 +19,7 @@ export async function runSuites(
   sink: Sink,
   progress: (done: CellResult) => void,
 ): Promise<string[]> {
+  const removeTemporary = temporaryDirectory()
   const { startVitest } = await import('vitest/node')
   const reporter = new CellReporter(sink, progress)
   const exitCode = process.exitCode
@@ -44,6 +46,7 @@ export async function runSuites(
     { cacheDir: join(projectTop(), 'node_modules/.vite'), server: { watch: null }, logLevel: 'error' },
   )
   await vitest.close()
+  removeTemporary()
   // Vitest's own exit status counts failing cells; ours is decided by the results.
   process.exitCode = exitCode
   return reporter.breakage.messages
