@@ -1,0 +1,21 @@
+#!/bin/sh
+# Runs the suite and reports each rule with lava-test-case; arguments go to `ipcns run`.
+set -eu
+cd "$(dirname "$0")/../.."
+out=$(mktemp -d)
+trap 'rm -rf "$out"' EXIT
+
+status=0
+node harness/bin/ipcns.mjs run --out "$out" "$@" || status=$?
+case $status in
+  0) result=pass ;;
+  77) result=skip ;;
+  *) result=fail ;;
+esac
+# First the run itself: without it a run that broke before its first rule would look like nothing at all.
+lava-test-case ipcns-run --result "$result"
+if [ -e "$out/results.json" ]; then
+  node ci/lava/cases.mjs "$out/results.json" | while read -r name verdict; do
+    lava-test-case "$name" --result "$verdict"
+  done
+fi
