@@ -11,6 +11,10 @@ const commands: Record<string, () => Promise<Command>> = {
     const { runParts } = await import('./parts.ts')
     return runCommand(runParts)
   },
+  list: async () => {
+    const { listCommand } = await import('../cli/list-command.ts')
+    return listCommand(async () => (await import('../../suites/all.ts')).areas)
+  },
   report: async () => (await import('../../reports/report-command.ts')).reportCommand,
   diff: async () => (await import('../../reports/diff-command.ts')).diffCommand,
   kernel: async () => (await import('../../ci/kernel/command.ts')).kernelCommand,

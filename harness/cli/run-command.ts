@@ -1,7 +1,9 @@
+import { release } from 'node:os'
 import { parseArgs } from 'node:util'
 import type { CellResult, Results, RunInfo } from '../results/model.ts'
 import { PROFILES, type Profile } from '../rules/expand.ts'
 import type { Area } from '../rules/rule.ts'
+import { applyKnown, readKnown } from '../run/known.ts'
 import { describeCell } from '../run/result.ts'
 import { describeRun, effectiveCapabilities, runSuites } from '../run/run.ts'
 import { cellsOf, everything, matches, parseFlags, parseWay, type Selection } from '../run/selection.ts'
@@ -14,8 +16,6 @@ export interface RunParts {
   areas(): Promise<readonly Area[]>
   open(directory: string, run: RunInfo, plan: readonly CellResult[]): OpenRun
   formats: readonly string[]
-  /** Turns fails that a known-deviations file lists into reported notes; throws UsageError for a bad file. */
-  known(file: string): (cell: CellResult) => CellResult
   terminal(results: Results, reportPaths: readonly string[]): string
   annotations(results: Results): string
 }
@@ -65,7 +65,11 @@ async function run(words: readonly string[], parts: RunParts): Promise<number> {
   refuseDroppedRoot()
   const areas = await parts.areas()
   checkNames(options.selection, areas)
-  const applyKnown = options.known === undefined ? (cell: CellResult) => cell : parts.known(options.known)
+  const known = applyKnown(options.known === undefined ? [] : readKnown(options.known), {
+    release: release(),
+    arch: process.arch,
+    today: new Date().toISOString().slice(0, 10),
+  })
   const plan = areas.flatMap((area) => cellsOf(area, options.selection))
   if (plan.length === 0) throw new UsageError('no cell matches what was asked for; see "ipcns list"')
   const started = new Date()
@@ -79,7 +83,7 @@ async function run(words: readonly string[], parts: RunParts): Promise<number> {
   const sink = {
     add: (cell: CellResult) => {
       missing.delete(cell.id)
-      store.add(applyKnown(cell))
+      store.add(known(cell))
     },
   }
   const broken = await runSuites(options.selection, sink, (cell) => progress.done(cell))

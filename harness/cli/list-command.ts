@@ -1,0 +1,96 @@
+import { parseArgs } from 'node:util'
+import { REQUIREMENTS } from '../rules/requirements.ts'
+import type { Area, Rule } from '../rules/rule.ts'
+import { UsageError } from '../usage-error.ts'
+import { type Command, EXIT } from './command.ts'
+
+const HELP = `Usage: ipcns list [--json]
+
+Every rule: id, area, statement, sources, requirements, arms, since which kernel;
+and each row of the catalogue that is no rule here, with the reason.
+
+  --json    the same for programs
+`
+
+/** One rule as `ipcns list --json` and the checked-in catalogue have it. */
+export interface ListedRule {
+  id: string
+  area: string
+  title: string
+  source: readonly string[]
+  /** Requirements by name, each with the kernel configuration that decides it, where one does. */
+  needs: { name: string; kconfig?: string }[]
+  arms: { treatment: string; control: string }
+  since?: string
+  variants?: readonly string[]
+  bugs?: string[]
+  disposableOnly?: string
+  file: string
+}
+
+/** Everything that `ipcns list` knows, in the catalogue's order. */
+export function listing(areas: readonly Area[]): {
+  rules: ListedRule[]
+  unruled: { id: string; area: string; title: string; reason: string }[]
+} {
+  return {
+    rules: areas.flatMap((area) => area.rules.map(listed)),
+    unruled: areas.flatMap((area) =>
+      area.unruled.map(({ id, says, reason }) => ({ id, area: area.name, title: says, reason })),
+    ),
+  }
+}
+
+function listed(rule: Rule): ListedRule {
+  return {
+    id: rule.id,
+    area: rule.area,
+    title: rule.says,
+    source: rule.source,
+    needs: (rule.needs ?? []).map((name) => {
+      const { kconfig } = REQUIREMENTS[name]
+      return kconfig === undefined ? { name } : { name, kconfig }
+    }),
+    arms:
+      rule.kind === 'visibility'
+        ? { treatment: 'different IPC namespaces', control: 'one IPC namespace' }
+        : rule.arms,
+    ...(rule.since === undefined ? {} : { since: rule.since }),
+    ...(rule.variants === undefined ? {} : { variants: rule.variants }),
+    ...(rule.bugs === undefined ? {} : { bugs: rule.bugs.map(({ id }) => id) }),
+    ...(rule.disposableOnly === undefined ? {} : { disposableOnly: rule.disposableOnly }),
+    file: rule.file,
+  }
+}
+
+/** The `list` subcommand. */
+export function listCommand(load: () => Promise<readonly Area[]>): Command {
+  return {
+    summary: 'the rules, and the catalogue rows that are none here',
+    help: HELP,
+    run: async (words) => {
+      const { rules, unruled } = listing(await load())
+      if (wantsJson(words)) {
+        process.stdout.write(`${JSON.stringify({ rules, unruled }, null, 2)}\n`)
+        return EXIT.ok
+      }
+      for (const rule of rules) {
+        const only = rule.disposableOnly === undefined ? '' : ' (disposable guest only)'
+        process.stdout.write(`${rule.id.padEnd(8)} ${rule.title}${only}\n`)
+      }
+      for (const row of unruled)
+        process.stdout.write(`${row.id.padEnd(8)} no rule: ${row.title}: ${row.reason}\n`)
+      process.stdout.write(`${rules.length} rules, ${unruled.length} rows without one\n`)
+      return EXIT.ok
+    },
+  }
+}
+
+function wantsJson(words: readonly string[]): boolean {
+  try {
+    return parseArgs({ args: [...words], options: { json: { type: 'boolean' } } }).values.json ?? false
+  } catch (problem) {
+    const message = problem instanceof Error ? problem.message : String(problem)
+    throw new UsageError(`${message.split('. ')[0]}; see "ipcns list --help"`)
+  }
+}
