@@ -294,6 +294,7 @@ const TAINTING: ReadonlySet<string> = new Set([
   'interruptOn',
   'startThread',
   'execProbe',
+  'cloneFunction',
   'chroot',
   'chdir',
   'setsid',

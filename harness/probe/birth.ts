@@ -1,13 +1,19 @@
 /** How a probe makes another: clone(2), clone3(2), and execve(2) of the program anew. */
-import { closeSync, readFileSync } from 'node:fs'
+import { closeSync, readFileSync, readSync } from 'node:fs'
 import { adopt, closeAllBut, connect, listenerPath, ownDescriptors } from './connection.ts'
 import { SIGCHLD } from './constants.ts'
+import { descriptorOperations } from './operations/descriptors.ts'
+import { processOperations } from './operations/processes.ts'
 import { cString } from './operations/structures.ts'
-import { syscallNumber } from './syscalls.ts'
-import { addressOfBuffer, bind, bindRaw, fail, failWithErrno } from './system.ts'
+import { syscall, syscallNumber } from './syscalls.ts'
+import { addressOf, addressOfBuffer, bind, bindRaw, fail, failWithErrno } from './system.ts'
 import { tether, untether } from './tether.ts'
 
 const libc = {
+  clone: bind<[number, number, number, number]>(
+    'int clone(uintptr_t routine, uintptr_t stack, int flags, uintptr_t argument)',
+  ),
+  dup2: bind<[number, number]>('int dup2(int from, int to)'),
   execve: bind<[Buffer, Buffer, Buffer]>('int execve(void *path, void *arguments, void *environment)'),
   fcntl: bind<[number, number, number]>('int fcntl(int descriptor, int command, long argument)'),
 }
@@ -114,6 +120,42 @@ export const birthOperations = {
     return pid
   },
   /**
+   * clone(2) of a child or thread that runs one libc function on a stack of its own, for flags with which
+   * it shares memory or descriptors with this probe and so cannot be one. Gives its pid or tid. Only inside
+   * a pid namespace of the cell: nothing ties it to its creator.
+   */
+  cloneFunction: (bits: number, routine: 'pause' | '_exit'): number => {
+    const stack = Buffer.alloc(65536)
+    stacks.push(stack)
+    const top = (addressOfBuffer(stack) + 65536n) & ~15n
+    return libc.clone(Number(addressOf(routine)), Number(top), bits, 0)
+  },
+  /** Ends the calling thread only (_exit(2) NOTES), never answering. */
+  exitThread: (): number => syscall('exit', 0),
+  /** Runs a command and waits for it; `output` is what it wrote, errors included, cut at 64 KiB. */
+  run: (words: string[]): { exit: number; output: string } => {
+    const [reader, writer] = descriptorOperations.pipe()
+    const pid = fork('clone', 0)
+    if (pid === 0) {
+      tether()
+      for (const standard of [1, 2]) libc.dup2(writer, standard)
+      closeAllBut([])
+      tryPath(words)
+      exit(127)
+    }
+    closeSync(writer)
+    const chunks: Buffer[] = []
+    const chunk = Buffer.alloc(65536)
+    for (let bytes = readSync(reader, chunk); bytes > 0; bytes = readSync(reader, chunk))
+      if (chunks.length < 16) chunks.push(Buffer.from(chunk.subarray(0, bytes)))
+    closeSync(reader)
+    const { exit: status, signal } = processOperations.waitpid(pid)
+    return {
+      exit: status ?? 128 + (signal ?? 0),
+      output: Buffer.concat(chunks).toString('utf8').slice(0, 65536),
+    }
+  },
+  /**
    * execve(2) of this program again, on the same connection: the process keeps its pid and its namespaces
    * and becomes an ordinary Node process. `threads` adds worker threads, each a probe of its own with a
    * token; only a freshly started program can have them.
@@ -133,6 +175,23 @@ export const birthOperations = {
   },
   /** execve(2) of another program; succeeds by never answering. */
   exec: (path: string, words: string[]): number => execve(path, words),
+}
+
+/** Stacks of threads and children that share memory: they must not be collected. */
+const stacks: Buffer[] = []
+
+function tryPath(words: string[]): void {
+  const [command = ''] = words
+  const directories = command.includes('/')
+    ? ['']
+    : (process.env.PATH ?? '/usr/bin:/bin:/usr/sbin:/sbin').split(':')
+  for (const directory of directories) {
+    try {
+      execve(directory === '' ? command : `${directory}/${command}`, words)
+    } catch {
+      // Not in this directory.
+    }
+  }
 }
 
 function execve(path: string, words: string[]): number {

@@ -22,6 +22,7 @@ const newer = {
 const x64 = {
   ...newer,
   clone: 56,
+  exit: 60,
   semctl: 66,
   capget: 125,
   capset: 126,
@@ -43,6 +44,7 @@ const x64 = {
 const generic: Record<keyof typeof x64, number> = {
   ...newer,
   clone: 220,
+  exit: 93,
   semctl: 191,
   capget: 90,
   capset: 91,

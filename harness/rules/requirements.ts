@@ -157,6 +157,32 @@ const table = {
     kconfig: 'CONFIG_KEYS',
     met: async (child) => String(await child.try.keyctlSearch(-4, 'ipcns-no-such-key')) !== 'ENOSYS',
   },
+  'unprivileged user namespaces': {
+    reason: 'user namespaces cannot be made without privilege here',
+    kconfig: 'CONFIG_USER_NS',
+    met: async (child) => {
+      await child.becomeUser(65000)
+      return works(await child.trySpawn('trial', ['NEWUSER']))
+    },
+  },
+  PIDFD_GET_IPC_NAMESPACE: {
+    reason: 'pidfds have no PIDFD_GET_IPC_NAMESPACE (ENOTTY)',
+    met: async (child) => {
+      const self = await child.pidfd_open(await child.getpid())
+      return works(await child.try.ioctl(self, PIDFD_GET_IPC_NAMESPACE))
+    },
+  },
+  PIDFD_THREAD: {
+    reason: 'pidfd_open has no PIDFD_THREAD (EINVAL)',
+    met: async (child) => works(await child.try.pidfd_open(await child.gettid(), PIDFD_THREAD)),
+  },
+  'kernel threads in sight': {
+    reason: 'procfs does not show the kernel threads',
+    met: async (child) => {
+      const name = await child.try.readFile('/proc/2/comm')
+      return name === 'kthreadd\n' && works(await child.try.readlink('/proc/2/ns/ipc'))
+    },
+  },
   'unshare(1)': {
     reason: 'unshare(1) is not installed',
     met: (child) => onPath(child, 'unshare'),
