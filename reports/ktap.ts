@@ -21,7 +21,7 @@ export function* renderKtap(results: Results): Generator<string> {
   for (const area of areas) {
     const inArea = rules.filter((rule) => rule.area === area)
     yield* areaLines(area, inArea)
-    yield `${line(++number, area, stateOfAll(inArea))}\n`
+    yield `${line(++number, area, stateOfAll(inArea), 'see its rules')}\n`
   }
 }
 

@@ -57,10 +57,11 @@ export function proofOf(cell: CellResult): ProofPart[] {
 
 /** A finding in one short line, for a heading or an attribute. */
 export function headlineOf(cell: CellResult): string {
-  if (cell.reason) return cleanLine(cell.reason)
-  if (cell.expected || cell.observed)
+  const reason = cleanLine(cell.reason ?? '')
+  if (reason !== '') return reason
+  if (cell.verdict === 'fail' && (cell.expected || cell.observed))
     return cleanLine(`expected ${cell.expected ?? '?'}, observed ${cell.observed ?? 'nothing'}`)
-  return cell.verdict
+  return cell.verdict === 'pass' ? 'pass' : 'no reason given'
 }
 
 function linesOf(text: string | undefined): string[] {

@@ -162,9 +162,8 @@ function conclusion(results: Results, judgement: Judgement, width: number, paint
     `${(results.run.durationMs / 1000).toFixed(1)} s`,
   ]
   const headline = wrap(`${judgement.headline}: ${judgement.sentence}`, width)
-  return [...headline.map((line) => paint.bold(colour[judgement.conclusion](line))), counts.join(' · ')].join(
-    '\n',
-  )
+  const coloured = headline.map((line) => paint.bold(colour[judgement.conclusion](line)))
+  return [...coloured, ...wrap(counts.join(' · '), width)].join('\n')
 }
 
 /** `  name      text`, wrapped under itself. */

@@ -34,5 +34,6 @@ export function needsOf(cell: Cell): RequirementName[] {
   const way = OF_WAY[cell.via]
   if (way) needs.add(way)
   for (const need of cell.rule.needs ?? []) needs.add(need)
+  for (const need of cell.rule.variantNeeds?.[cell.variant] ?? []) needs.add(need)
   return [...needs]
 }

@@ -12,6 +12,8 @@ import {
   NS_GET_ID,
   O_RDONLY,
   O_RDWR,
+  PIDFD_GET_IPC_NAMESPACE,
+  PIDFD_THREAD,
 } from '../probe/constants.ts'
 
 /** One requirement. */

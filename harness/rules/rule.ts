@@ -115,6 +115,8 @@ interface Common {
   source: readonly string[]
   /** What it needs besides what every cell needs (IPC namespaces, the privilege to make them). */
   needs?: readonly RequirementName[]
+  /** What one of the variants needs besides, by its name. */
+  variantNeeds?: Readonly<Record<string, readonly RequirementName[]>>
   /** Kernel version that has it first. */
   since?: string
   /** One experiment for each of these; `variant` says which. */
