@@ -52,6 +52,13 @@ export const messageQueueOperations = {
     body.copy(message, 8)
     return libc.msgsnd(id, message, body.length, flags)
   },
+  /** msgsnd(2) of so many messages of so many bytes, to fill memory; gives how many. */
+  msgsndMany: (id: number, bytes: number, count: number): number => {
+    const message = Buffer.alloc(8 + bytes)
+    message.writeBigInt64LE(1n)
+    for (let sent = 0; sent < count; sent += 1) libc.msgsnd(id, message, bytes, 0o4000)
+    return count
+  },
   /** msgrcv(2); `bytes` is the room for the text. */
   msgrcv: (id: number, bytes: number, type: number, flags: number): { type: number; text: string } => {
     const message = Buffer.alloc(8 + bytes)

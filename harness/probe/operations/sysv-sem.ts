@@ -54,6 +54,11 @@ export interface SemaphoreInfo {
 export const semaphoreOperations = {
   /** semget(2). */
   semget: (key: number, sems: number, flags: number): number => semget(key, sems, flags),
+  /** semget(2) of so many unnamed sets, to fill memory; gives how many. */
+  semgetMany: (sems: number, count: number): number => {
+    for (let made = 0; made < count; made += 1) semget(0, sems, 0o600)
+    return count
+  },
   /** semop(2), or semtimedop(2) with a time limit in milliseconds. */
   semop: (id: number, steps: SemaphoreStep[], milliseconds?: number): number => {
     const list = Buffer.alloc(6 * steps.length)

@@ -1,3 +1,4 @@
+import { closeSync, readSync, writeSync } from 'node:fs'
 import { syscall } from '../syscalls.ts'
 import { addressOfBuffer, bind, memoryAt } from '../system.ts'
 import { type Permissions, readPermissions, timespec, unsigned, writePermissions } from './structures.ts'
@@ -11,6 +12,9 @@ const libc = {
     'intptr_t mmap(uintptr_t address, size_t bytes, int protection, int flags, int descriptor, long offset)',
   ),
   munmap: bind<[number, number]>('int munmap(uintptr_t address, size_t bytes)'),
+  pipe: bind<[Buffer, number]>('int pipe2(void *ends, int flags)'),
+  read: bind<[number, number, number]>('long read(int descriptor, uintptr_t memory, size_t bytes)'),
+  write: bind<[number, number, number]>('long write(int descriptor, uintptr_t memory, size_t bytes)'),
   processVmReadv: bind<[number, Buffer, number, Buffer, number, number]>(
     'long process_vm_readv(int pid, void *here, unsigned long n, void *there, unsigned long m, unsigned long flags)',
   ),
@@ -71,6 +75,19 @@ export function detachAll(): void {
   attached.clear()
 }
 
+/** Hands a pipe to `use` and closes it. */
+function throughPipe<Result>(use: (reader: number, writer: number) => Result): Result {
+  const ends = Buffer.alloc(8)
+  libc.pipe(ends, 0)
+  const [reader, writer] = [ends.readInt32LE(0), ends.readInt32LE(4)]
+  try {
+    return use(reader, writer)
+  } finally {
+    closeSync(reader)
+    closeSync(writer)
+  }
+}
+
 export const segmentOperations = {
   /** shmget(2). */
   shmget: (key: number, bytes: number, flags: number): number => libc.shmget(key, bytes, flags),
@@ -91,6 +108,20 @@ export const segmentOperations = {
     const text = memoryAt(address, bytes).toString('latin1')
     return text.split('\0', 1)[0] ?? ''
   },
+  /** Like `readMemory`, but by way of write(2) to a pipe: memory that is not there is EFAULT, no death. */
+  peek: (address: number, bytes: number): string =>
+    throughPipe((reader, writer) => {
+      const text = Buffer.alloc(bytes)
+      const length = libc.write(writer, address, bytes)
+      readSync(reader, text, 0, length, null)
+      return text.toString('latin1', 0, length).split('\0', 1)[0] ?? ''
+    }),
+  /** Like `writeMemory`, but by way of read(2) from a pipe: EFAULT where the memory cannot be written. */
+  poke: (address: number, text: string): number =>
+    throughPipe((reader, writer) => {
+      const length = writeSync(writer, Buffer.from(`${text}\0`, 'latin1'))
+      return libc.read(reader, address, length)
+    }),
   /** Writes a text with a NUL at its end. */
   writeMemory: (address: number, text: string): number => {
     const memory = memoryAt(address, text.length + 1)
