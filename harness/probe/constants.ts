@@ -115,7 +115,7 @@ export const NSFS_HANDLE_TYPE = 0xf1
 
 // pidfd.h
 export const PIDFD_THREAD = O_EXCL
-export const PIDFD_GET_IPC_NAMESPACE = 0xff03
+export const PIDFD_GET_IPC_NAMESPACE = 0xff02
 
 // mount.h
 export const MS_RDONLY = 1

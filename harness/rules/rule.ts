@@ -95,7 +95,10 @@ export interface ComparisonWorld extends Setting {
 }
 
 /** A prediction: expected value or Matcher by name of the observed field; fields left out are not judged. */
-export type Prediction<Seen> = { readonly [Field in keyof Seen]?: unknown }
+export type Prediction<Seen> = { readonly [Field in FieldOf<Seen>]?: unknown }
+
+/** Arms may see different things, so the fields are those of either. */
+type FieldOf<Seen> = Seen extends unknown ? keyof Seen : never
 
 /** A known kernel bug that a failing rule may show (CATALOGUE section 18). */
 export interface KnownBug {
@@ -142,9 +145,9 @@ export interface VisibilityRule<Seen extends object> extends Common {
   remount?: readonly ('proc' | 'mqueue')[]
   experiment(world: VisibilityWorld): Promise<Seen>
   /** What must be seen when both sides share one IPC namespace. */
-  shared(seen: Seen, world: VisibilityWorld): Prediction<Seen>
+  shared(seen: Seen, world: VisibilityWorld): Prediction<NoInfer<Seen>>
   /** What must be seen when they do not. */
-  isolated(seen: Seen, world: VisibilityWorld): Prediction<Seen>
+  isolated(seen: Seen, world: VisibilityWorld): Prediction<NoInfer<Seen>>
 }
 
 /** A rule whose arms differ by what the experiment does, not by the flags. */
@@ -156,8 +159,8 @@ export interface ComparisonRule<Seen extends object> extends Common {
   /** Ways in to run with; default clone alone. Flag sets beyond the first run with the first way only. */
   via?: readonly WayIn[]
   experiment(world: ComparisonWorld): Promise<Seen>
-  treatment(seen: Seen, world: ComparisonWorld): Prediction<Seen>
-  control(seen: Seen, world: ComparisonWorld): Prediction<Seen>
+  treatment(seen: Seen, world: ComparisonWorld): Prediction<NoInfer<Seen>>
+  control(seen: Seen, world: ComparisonWorld): Prediction<NoInfer<Seen>>
 }
 
 /** Either kind, as the registry holds it. */

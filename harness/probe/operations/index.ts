@@ -6,6 +6,7 @@ import { birthOperations } from '../birth.ts'
 import { janitorOperations } from '../janitor.ts'
 import { descriptorOperations } from './descriptors.ts'
 import { fileOperations } from './files.ts'
+import { identifierOperations } from './identifiers.ts'
 import { posixQueueOperations } from './mqueue.ts'
 import { namespaceOperations } from './namespaces.ts'
 import { processOperations } from './processes.ts'
@@ -19,6 +20,7 @@ export const operations = {
   ...semaphoreOperations,
   ...segmentOperations,
   ...posixQueueOperations,
+  ...identifierOperations,
   ...namespaceOperations,
   ...fileOperations,
   ...descriptorOperations,

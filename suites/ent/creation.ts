@@ -1,0 +1,243 @@
+/** ENT-01…06, 10, 15, 16, 31, 32: making an IPC namespace and keeping it. */
+import { namespaceOf, whetherMade } from '../../fixtures/identity.ts'
+import {
+  type Area,
+  CLONE,
+  cloneBits,
+  differs,
+  EINVAL,
+  ENOSPC,
+  type Flag,
+  IPC_CREAT,
+  IPC_EXCL,
+  NS_GET_PARENT,
+  O_CREAT,
+  O_EXCL,
+  O_RDONLY,
+  O_RDWR,
+  SEM_UNDO,
+} from '../../fixtures/rules.ts'
+
+/** The same flags without NEWIPC; NEWUTS where nothing is left, so that the call still makes something. */
+function withoutNewipc(flags: readonly Flag[]): Flag[] {
+  const rest = flags.filter((flag) => flag !== 'NEWIPC')
+  return rest.length === 0 ? ['NEWUTS'] : rest
+}
+
+export function creationRules(ent: Area): void {
+  ent.visibility('ENT-01', {
+    says: 'a member made with CLONE_NEWIPC is in an IPC namespace of its own, its creator stays in its own',
+    source: ['clone(2) CLONE_NEWIPC', 'kernel/nsproxy.c: copy_namespaces'],
+    since: '2.6.19',
+    async experiment({ actor, observer }) {
+      const before = await namespaceOf(actor)
+      const other = await namespaceOf(observer)
+      const link = await observer.readlink('/proc/self/ns/ipc')
+      return {
+        before,
+        other,
+        named: link === `ipc:[${other.split(':')[1]}]`,
+        after: await namespaceOf(actor),
+      }
+    },
+    shared: ({ before }) => ({ other: before, named: true, after: before }),
+    isolated: ({ before }) => ({ other: differs(before), named: true, after: before }),
+  })
+
+  ent.visibility('ENT-02', {
+    says: 'without CLONE_NEWIPC the IPC namespace is shared whatever other namespaces are new',
+    source: ['clone(2)', 'kernel/nsproxy.c: create_new_namespaces'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE'],
+    since: '2.6.19',
+    async experiment({ actor, observer, fresh }) {
+      const [key, name] = [fresh.key(), fresh.name()]
+      const queue = await actor.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
+      const set = await actor.semget(key, 1, IPC_CREAT | IPC_EXCL | 0o600)
+      const segment = await actor.shmget(key, 4096, IPC_CREAT | IPC_EXCL | 0o600)
+      await actor.close(await actor.mq_create(name, O_CREAT | O_EXCL | O_RDWR))
+      const posix = await observer.try.mq_open(name, O_RDWR)
+      if (typeof posix === 'number') await observer.close(posix)
+      return {
+        msg: (await observer.try.msgget(key, 0)) === queue,
+        sem: (await observer.try.semget(key, 0, 0)) === set,
+        shm: (await observer.try.shmget(key, 0, 0)) === segment,
+        mq: typeof posix === 'number',
+      }
+    },
+    shared: () => ({ msg: true, sem: true, shm: true, mq: true }),
+    isolated: () => ({ msg: false, sem: false, shm: false, mq: false }),
+  })
+
+  ent.comparison('ENT-03', {
+    says: 'unshare(CLONE_NEWIPC) moves the caller at once and nobody else',
+    source: ['unshare(2)', 'kernel/fork.c: ksys_unshare'],
+    since: '2.6.19',
+    flags: 'with NEWIPC',
+    arms: { treatment: 'unshare with CLONE_NEWIPC', control: 'unshare of the other flags' },
+    async experiment({ outer, arm, flags }) {
+      const caller = await outer.spawn('caller')
+      const before = await namespaceOf(caller)
+      const returned = await caller.try.unshare(cloneBits(arm === 'treatment' ? flags : withoutNewipc(flags)))
+      return { before, returned, after: await namespaceOf(caller), parent: await namespaceOf(outer) }
+    },
+    treatment: ({ before }) => ({ returned: 0, after: differs(before), parent: before }),
+    control: ({ before }) => ({ returned: 0, after: before, parent: before }),
+  })
+
+  ent.comparison('ENT-04', {
+    says: 'clone3 takes CLONE_NEWIPC with the meaning and the errors of clone',
+    source: ['clone(2) clone3()', 'kernel/fork.c: kernel_clone'],
+    needs: ['clone3'],
+    since: '5.3',
+    flags: 'with NEWIPC',
+    arms: { treatment: 'clone3 with CLONE_NEWIPC', control: 'clone3 of the other flags' },
+    async experiment({ outer, arm, flags, enter }) {
+      const asked = arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWIPC')
+      const child = await enter('child', { via: 'clone3', flags: asked })
+      const sysvsem = await outer.trySpawn('sysvsem', asked, { call: 'clone3', bits: CLONE.SYSVSEM })
+      return {
+        mine: await namespaceOf(outer),
+        child: await namespaceOf(child),
+        withSysvsem: whetherMade(sysvsem),
+      }
+    },
+    treatment: ({ mine }) => ({ child: differs(mine), withSysvsem: EINVAL }),
+    control: ({ mine }) => ({ child: mine, withSysvsem: 'made' }),
+  })
+
+  ent.comparison('ENT-05', {
+    says: 'CLONE_NEWIPC with CLONE_SYSVSEM is EINVAL: an undo list cannot span two IPC namespaces',
+    source: ['clone(2) ERRORS', 'kernel/nsproxy.c: copy_namespaces'],
+    since: '2.6.26',
+    variants: ['clone', 'clone3'],
+    needs: ['clone3'],
+    flags: 'with NEWIPC',
+    arms: { treatment: 'both flags in one call', control: 'each flag in a call of its own' },
+    async experiment({ outer, arm, flags, variant }) {
+      const call = variant === 'clone3' ? 'clone3' : 'clone'
+      const bits = CLONE.SYSVSEM
+      if (arm === 'treatment') {
+        const both = whetherMade(await outer.trySpawn('both', flags, { call, bits }))
+        return { both, newipc: null, sysvsem: null }
+      }
+      return {
+        both: null,
+        newipc: whetherMade(await outer.trySpawn('newipc', flags, { call })),
+        sysvsem: whetherMade(await outer.trySpawn('sysvsem', [], { call, bits })),
+      }
+    },
+    treatment: () => ({ both: EINVAL }),
+    control: () => ({ newipc: 'made', sysvsem: 'made' }),
+  })
+
+  ent.comparison('ENT-06', {
+    says: 'unshare(CLONE_NEWIPC) implies CLONE_SYSVSEM, and naming both is allowed',
+    source: ['unshare(2) CLONE_NEWIPC', 'kernel/fork.c: ksys_unshare'],
+    needs: ['SYSVIPC'],
+    since: '2.6.26',
+    variants: ['implied', 'named'],
+    arms: { treatment: 'unshare(CLONE_NEWIPC)', control: 'unshare(CLONE_NEWUTS)' },
+    async experiment({ outer, arm, variant, fresh }) {
+      const set = await outer.semget(fresh.key(), 1, IPC_CREAT | IPC_EXCL | 0o600)
+      const caller = await outer.spawn('caller')
+      await caller.semop(set, [{ index: 0, change: 5, flags: SEM_UNDO }])
+      const bits =
+        arm === 'treatment' ? CLONE.NEWIPC | (variant === 'named' ? CLONE.SYSVSEM : 0) : CLONE.NEWUTS
+      const returned = await caller.try.unshare(bits)
+      return { returned, value: await outer.try.semctlGet(set, 0) }
+    },
+    treatment: () => ({ returned: 0, value: 0 }),
+    control: () => ({ returned: 0, value: 5 }),
+  })
+
+  ent.comparison('ENT-10', {
+    says: 'an unshare of several namespaces that fails changes nothing: not the other one, not the undo list',
+    source: ['unshare(2)', 'kernel/fork.c: ksys_unshare'],
+    needs: ['SYSVIPC', 'USER_NS', 'UCOUNT_SYSCTL', 'CAP_SETUID'],
+    since: '4.9',
+    flags: [['NEWUSER', 'NEWIPC']],
+    arms: { treatment: 'max_ipc_namespaces is reached', control: 'one more is allowed' },
+    async experiment({ outer, enter, arm, fresh }) {
+      const inside = await enter('inside', { from: outer })
+      await inside.writeFile('/proc/sys/user/max_ipc_namespaces', arm === 'treatment' ? '1' : '2')
+      const set = await inside.semget(fresh.key(), 1, IPC_CREAT | IPC_EXCL | 0o600)
+      const caller = await inside.spawn('caller')
+      await caller.semop(set, [{ index: 0, change: 3, flags: SEM_UNDO }])
+      const before = { ipc: await namespaceOf(caller), uts: await namespaceOf(caller, 'NEWUTS') }
+      const returned = await caller.try.unshare(CLONE.NEWUTS | CLONE.NEWIPC)
+      return {
+        returned,
+        sameIpc: (await namespaceOf(caller)) === before.ipc,
+        sameUts: (await namespaceOf(caller, 'NEWUTS')) === before.uts,
+        value: await inside.try.semctlGet(set, 0),
+      }
+    },
+    treatment: () => ({ returned: ENOSPC, sameIpc: true, sameUts: true, value: 3 }),
+    control: () => ({ returned: 0, sameIpc: false, sameUts: false, value: 0 }),
+  })
+
+  ent.comparison('ENT-15', {
+    says: 'IPC namespaces do not nest: each unshare makes another, without limit of depth and without parent',
+    source: ['ipc/namespace.c: create_ipc_ns', 'NS_GET_PARENT(2const)'],
+    needs: ['NS_GET_USERNS'],
+    since: '2.6.19',
+    arms: { treatment: 'IPC namespaces, 100 deep', control: 'the parent of a user namespace' },
+    async experiment({ outer, arm, enter }) {
+      if (arm === 'control') {
+        const inside = await enter('inside', { flags: ['NEWUSER'] })
+        const pid = await inside.readlink('/proc/self')
+        const nsfd = await outer.open(`/proc/${pid}/ns/user`, O_RDONLY)
+        return { refused: [], all: 0, parent: typeof (await outer.try.ioctl(nsfd, NS_GET_PARENT)) }
+      }
+      const caller = await outer.spawn('caller')
+      const seen = new Set<string>()
+      const refused: string[] = []
+      for (let depth = 0; depth < 100; depth += 1) {
+        const returned = await caller.try.unshare(CLONE.NEWIPC)
+        if (returned !== 0) refused.push(String(returned))
+        seen.add(await namespaceOf(caller))
+      }
+      const nsfd = await caller.open('/proc/self/ns/ipc', O_RDONLY)
+      return { refused, all: 100, parent: await caller.try.ioctl(nsfd, NS_GET_PARENT) }
+    },
+    treatment: () => ({ refused: [], parent: EINVAL }),
+    control: () => ({ parent: 'number' }),
+  })
+
+  ent.comparison('ENT-16', {
+    says: 'fork and execve keep the IPC namespace',
+    source: ['namespaces(7)', 'clone(2)', 'execve(2)'],
+    needs: ['SYSVIPC'],
+    since: '2.6.19',
+    arms: { treatment: 'execve after unshare(CLONE_NEWIPC)', control: 'execve without it' },
+    async experiment({ outer, arm, fresh }) {
+      const key = fresh.key()
+      const queue = await outer.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
+      const program = await outer.spawn('program')
+      if (arm === 'treatment') await program.unshare(CLONE.NEWIPC)
+      const before = await namespaceOf(program)
+      await program.execProbe()
+      const after = await namespaceOf(program)
+      const forked = await program.spawn('forked')
+      return {
+        outer: await namespaceOf(outer),
+        kept: after === before && (await namespaceOf(forked)) === before,
+        after,
+        found: (await program.try.msgget(key, 0)) === queue,
+      }
+    },
+    treatment: ({ outer }) => ({ kept: true, after: differs(outer), found: false }),
+    control: ({ outer }) => ({ kept: true, after: outer, found: true }),
+  })
+
+  ent.noRule('ENT-31', {
+    says: 'without CONFIG_IPC_NS, CLONE_NEWIPC is EINVAL and /proc/PID/ns/ipc is absent',
+    reason:
+      'needs a kernel built without CONFIG_IPC_NS, where every rule is skipped for that reason; "ipcns kernel matrix" boots one and checks just that',
+  })
+  ent.noRule('ENT-32', {
+    says: 'with SYSVIPC or POSIX_MQUEUE missing, the other family is still isolated',
+    reason:
+      'needs kernels built without one of them, where the other family’s rules are what says it; "ipcns kernel matrix" boots both',
+  })
+}

@@ -1,0 +1,278 @@
+/** ENT-17…26, 30: joining an IPC namespace that exists. */
+import { namespaceOf, ownNsfd } from '../../fixtures/identity.ts'
+import {
+  type Area,
+  CLONE,
+  differs,
+  EACCES,
+  EBADF,
+  EINVAL,
+  ENOENT,
+  EPERM,
+  ESRCH,
+  failed,
+  IPC_CREAT,
+  IPC_EXCL,
+  type Member,
+  O_PATH,
+  O_RDONLY,
+  PIDFD_GET_IPC_NAMESPACE,
+  SEM_UNDO,
+} from '../../fixtures/rules.ts'
+
+/** Opens another member's IPC namespace file; both see the same procfs. */
+async function nsfdOf(opener: Member, target: Member, type = 'ipc'): Promise<number> {
+  return opener.open(`/proc/${await target.readlink('/proc/self')}/ns/${type}`, O_RDONLY)
+}
+
+export function joiningRules(ent: Area): void {
+  ent.comparison('ENT-17', {
+    says: 'setns joins by an nsfd when the type is 0 or CLONE_NEWIPC; any other type is EINVAL and joins nothing',
+    source: ['setns(2)', 'kernel/nsproxy.c: SYSCALL setns'],
+    since: '3.0',
+    flags: 'with NEWIPC',
+    arms: { treatment: 'type 0 and CLONE_NEWIPC', control: 'other types' },
+    async experiment({ outer, arm, enter }) {
+      const target = await enter('target')
+      const [mine, theirs] = [await namespaceOf(outer), await namespaceOf(target)]
+      const types =
+        arm === 'treatment'
+          ? [0, CLONE.NEWIPC]
+          : [CLONE.NEWUTS, CLONE.NEWIPC | CLONE.NEWUTS, CLONE.NEWUSER, CLONE.SYSVSEM]
+      const returned: unknown[] = []
+      const moved: string[] = []
+      for (const type of types) {
+        const joiner = await outer.spawn('joiner')
+        returned.push(await joiner.try.setns(await nsfdOf(joiner, target), type))
+        const now = await namespaceOf(joiner)
+        moved.push(now === theirs ? 'joined' : now === mine ? 'stayed' : 'elsewhere')
+      }
+      return { returned, moved }
+    },
+    treatment: () => ({ returned: [0, 0], moved: ['joined', 'joined'] }),
+    control: () => ({
+      returned: [EINVAL, EINVAL, EINVAL, EINVAL],
+      moved: ['stayed', 'stayed', 'stayed', 'stayed'],
+    }),
+  })
+
+  ent.comparison('ENT-18', {
+    says: 'setns to the IPC namespace one is in succeeds, and flushes the undo list all the same',
+    source: ['kernel/nsproxy.c: commit_nsset'],
+    needs: ['SYSVIPC'],
+    arms: { treatment: 'its own IPC namespace', control: 'its own UTS namespace' },
+    async experiment({ outer, arm, fresh }) {
+      const set = await outer.semget(fresh.key(), 1, IPC_CREAT | IPC_EXCL | 0o600)
+      const joiner = await outer.spawn('joiner')
+      await joiner.semop(set, [{ index: 0, change: 7, flags: SEM_UNDO }])
+      const before = await namespaceOf(joiner)
+      const nsfd = await ownNsfd(joiner, arm === 'treatment' ? 'NEWIPC' : 'NEWUTS')
+      const returned = await joiner.try.setns(nsfd, 0)
+      return {
+        returned,
+        same: (await namespaceOf(joiner)) === before,
+        value: await outer.try.semctlGet(set, 0),
+      }
+    },
+    treatment: () => ({ returned: 0, same: true, value: 0 }),
+    control: () => ({ returned: 0, same: true, value: 7 }),
+  })
+
+  ent.comparison('ENT-19', {
+    says: 'setns is EBADF for a descriptor that is closed or O_PATH, EINVAL for one that is no namespace',
+    source: ['setns(2) ERRORS', 'kernel/nsproxy.c: SYSCALL setns'],
+    arms: { treatment: 'such descriptors', control: 'an nsfd opened O_RDONLY' },
+    async experiment({ outer, arm }) {
+      const joiner = await outer.spawn('joiner')
+      if (arm === 'control') {
+        const nsfd = await ownNsfd(joiner)
+        return { closed: null, path: null, file: null, nsfd: await joiner.try.setns(nsfd, CLONE.NEWIPC) }
+      }
+      const path = await joiner.open('/proc/self/ns/ipc', O_PATH)
+      const file = await joiner.open('/proc/self/status', O_RDONLY)
+      return {
+        closed: await joiner.try.setns(999, CLONE.NEWIPC),
+        path: await joiner.try.setns(path, CLONE.NEWIPC),
+        file: await joiner.try.setns(file, CLONE.NEWIPC),
+        nsfd: null,
+      }
+    },
+    treatment: () => ({ closed: EBADF, path: EBADF, file: EINVAL }),
+    control: () => ({ nsfd: 0 }),
+  })
+
+  ent.comparison('ENT-20', {
+    says: 'joining an IPC namespace, even one’s own, needs CAP_SYS_ADMIN and nothing else',
+    source: ['setns(2) Network, IPC…', 'ipc/namespace.c: ipcns_install'],
+    needs: ['CAP_SETUID'],
+    since: '3.8',
+    arms: { treatment: 'without CAP_SYS_ADMIN', control: 'with no other capability' },
+    async experiment({ outer, arm, enter, fresh }) {
+      const target = await enter('target')
+      const join = async (
+        name: string,
+        prepare: (member: Member) => Promise<unknown>,
+      ): Promise<unknown[]> => {
+        const joiner = await outer.spawn(name)
+        const own = await ownNsfd(joiner)
+        const other = await nsfdOf(joiner, target)
+        await prepare(joiner)
+        return [
+          await joiner.try.setns(own, CLONE.NEWIPC),
+          await joiner.try.setns(other, CLONE.NEWIPC),
+          // The wrong type is noticed first.
+          await joiner.try.setns(own, CLONE.NEWUTS),
+        ]
+      }
+      if (arm === 'control')
+        return {
+          only: await join('only CAP_SYS_ADMIN', (member) => member.setCapabilities(['CAP_SYS_ADMIN'], true)),
+          user: null,
+          bare: null,
+        }
+      return {
+        user: await join('unprivileged user', (member) => member.becomeUser(fresh.uid())),
+        bare: await join('root without capabilities', (member) => member.setCapabilities([], true)),
+        only: null,
+      }
+    },
+    treatment: () => ({ user: [EPERM, EPERM, EINVAL], bare: [EPERM, EPERM, EINVAL] }),
+    control: () => ({ only: [0, 0, EINVAL] }),
+  })
+
+  ent.comparison('ENT-21', {
+    says: 'with a pidfd the type is a mask: only the namespaces named are joined, all of them at once',
+    source: ['setns(2) pidfd', 'kernel/nsproxy.c: check_setns_flags'],
+    needs: ['pidfd setns', 'UTS_NS'],
+    since: '5.8',
+    flags: [['NEWIPC', 'NEWUTS']],
+    arms: { treatment: 'masks with CLONE_NEWIPC', control: 'masks without it' },
+    async experiment({ outer, arm, enter }) {
+      const target = await enter('target')
+      const join = async (mask: number): Promise<unknown[]> => {
+        const joiner = await outer.spawn('joiner')
+        const returned = await joiner.try.setns(await joiner.pidfd_open(target.pid), mask)
+        const joined = async (flag: 'NEWIPC' | 'NEWUTS'): Promise<string> =>
+          (await namespaceOf(joiner, flag)) === (await namespaceOf(target, flag)) ? 'joined' : 'stayed'
+        return [returned, await joined('NEWIPC'), await joined('NEWUTS')]
+      }
+      return arm === 'treatment'
+        ? {
+            ipc: await join(CLONE.NEWIPC),
+            both: await join(CLONE.NEWIPC | CLONE.NEWUTS),
+            uts: null,
+            none: null,
+            other: null,
+          }
+        : {
+            ipc: null,
+            both: null,
+            uts: await join(CLONE.NEWUTS),
+            none: await join(0),
+            other: await join(CLONE.VM),
+          }
+    },
+    treatment: () => ({ ipc: [0, 'joined', 'stayed'], both: [0, 'joined', 'joined'] }),
+    control: () => ({
+      uts: [0, 'stayed', 'joined'],
+      none: [EINVAL, 'stayed', 'stayed'],
+      other: [EINVAL, 'stayed', 'stayed'],
+    }),
+  })
+
+  ent.comparison('ENT-22', {
+    says: 'a setns by pidfd that fails for one namespace joins none',
+    source: ['setns(2) pidfd', 'kernel/nsproxy.c: validate_nsset'],
+    needs: ['pidfd setns', 'USER_NS'],
+    since: '5.8',
+    arms: {
+      treatment: 'with a user namespace that cannot be joined: one’s own',
+      control: 'CLONE_NEWIPC alone',
+    },
+    async experiment({ outer, arm, enter }) {
+      const target = await enter('target')
+      const joiner = await outer.spawn('joiner')
+      const before = await namespaceOf(joiner)
+      const mask = CLONE.NEWIPC | (arm === 'treatment' ? CLONE.NEWUSER : 0)
+      const returned = await joiner.try.setns(await joiner.pidfd_open(target.pid), mask)
+      return { before, returned, after: await namespaceOf(joiner), target: await namespaceOf(target) }
+    },
+    treatment: ({ before }) => ({ returned: EINVAL, after: before }),
+    control: ({ target }) => ({ returned: 0, after: target }),
+  })
+
+  ent.comparison('ENT-23', {
+    says: 'a pidfd of a process that has exited is ESRCH, reaped or not; a zombie’s ns/ipc is ENOENT',
+    source: ['setns(2) ERRORS', 'kernel/nsproxy.c: validate_nsset', 'fs/proc/namespaces.c'],
+    needs: ['pidfd setns'],
+    since: '5.8',
+    arms: { treatment: 'the process has exited', control: 'it lives' },
+    async experiment({ outer, arm, enter, eventually }) {
+      const target = await enter('target')
+      const joiner = await outer.spawn('joiner')
+      const pidfd = await joiner.pidfd_open(target.pid)
+      if (arm === 'treatment') {
+        await outer.kill(target.pid, 9)
+        await eventually(
+          () => outer.readFile(`/proc/${target.pid}/stat`),
+          (stat) => stat.includes(') Z '),
+        )
+      }
+      const unreaped = await joiner.try.setns(pidfd, CLONE.NEWIPC)
+      const link = await joiner.try.readlink(`/proc/${target.pid}/ns/ipc`)
+      const file = await joiner.try.open(`/proc/${target.pid}/ns/ipc`, O_RDONLY)
+      if (arm === 'treatment') await outer.waitpid(target.pid)
+      const reaped = await joiner.try.setns(pidfd, CLONE.NEWIPC)
+      return { unreaped, link: failed(link) ? link : 'read', file: failed(file) ? file : 'opened', reaped }
+    },
+    treatment: () => ({ unreaped: ESRCH, link: ENOENT, file: ENOENT, reaped: ESRCH }),
+    control: () => ({ unreaped: 0, link: 'read', file: 'opened', reaped: 0 }),
+  })
+
+  ent.comparison('ENT-24', {
+    says: 'joining by pidfd needs the right to trace the target as well',
+    source: ['setns(2) ERRORS', 'kernel/nsproxy.c: validate_nsset'],
+    needs: ['pidfd setns', 'CAP_SETUID'],
+    since: '5.8',
+    arms: { treatment: 'a user who may not trace it', control: 'root' },
+    async experiment({ outer, arm, enter, fresh }) {
+      const target = await enter('target')
+      const joiner = await outer.spawn('joiner')
+      const before = await namespaceOf(joiner)
+      if (arm === 'treatment') await joiner.becomeUser(fresh.uid())
+      const returned = await joiner.try.setns(await joiner.pidfd_open(target.pid), CLONE.NEWIPC)
+      return { returned, before, after: await namespaceOf(joiner) }
+    },
+    treatment: ({ before }) => ({ returned: EPERM, after: before }),
+    control: ({ before }) => ({ returned: 0, after: differs(before) }),
+  })
+
+  ent.comparison('ENT-26', {
+    says: 'PIDFD_GET_IPC_NAMESPACE gives an nsfd of the process’s IPC namespace to whoever may trace it',
+    source: ['fs/pidfs.c: pidfd_ioctl'],
+    needs: ['PIDFD_GET_IPC_NAMESPACE', 'CAP_SETUID'],
+    since: '6.11',
+    arms: { treatment: 'a user who may not trace it, and a process that is gone', control: 'root' },
+    async experiment({ outer, arm, enter, fresh }) {
+      const target = await enter('target')
+      const asker = await outer.spawn('asker')
+      const pidfd = await asker.pidfd_open(target.pid)
+      const theirs = await namespaceOf(target)
+      if (arm === 'control') {
+        const nsfd = await asker.ioctl(pidfd, PIDFD_GET_IPC_NAMESPACE)
+        const { dev, ino } = await asker.fstat(nsfd)
+        return { same: `${dev}:${ino}` === theirs, forbidden: null, gone: null }
+      }
+      const stranger = await outer.spawn('stranger')
+      await stranger.becomeUser(fresh.uid())
+      const forbidden = await stranger.try.ioctl(
+        await stranger.pidfd_open(target.pid),
+        PIDFD_GET_IPC_NAMESPACE,
+      )
+      await target.killAndReap()
+      return { same: null, forbidden, gone: await asker.try.ioctl(pidfd, PIDFD_GET_IPC_NAMESPACE) }
+    },
+    treatment: () => ({ forbidden: EACCES, gone: ESRCH }),
+    control: () => ({ same: true }),
+  })
+}

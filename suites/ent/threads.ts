@@ -1,0 +1,187 @@
+/** ENT-11…14, 25, 33: threads, children that share memory, and kernel threads. */
+import { namespaceOf, ownNsfd, whetherMade } from '../../fixtures/identity.ts'
+import {
+  type Area,
+  CLONE,
+  differs,
+  EINVAL,
+  ESRCH,
+  IPC_CREAT,
+  IPC_EXCL,
+  PIDFD_THREAD,
+} from '../../fixtures/rules.ts'
+
+const THREAD_BITS = CLONE.VM | CLONE.FS | CLONE.FILES | CLONE.SIGHAND | CLONE.THREAD
+
+export function threadRules(ent: Area): void {
+  ent.comparison('ENT-11', {
+    says: 'a thread may be born into an IPC namespace of its own, unless CLONE_SYSVSEM is set',
+    source: ['kernel/fork.c: copy_process', 'kernel/nsproxy.c: copy_namespaces'],
+    needs: ['PID_NS'],
+    arms: { treatment: 'CLONE_THREAD with CLONE_NEWIPC', control: 'CLONE_THREAD without' },
+    async experiment({ outer, arm, enter }) {
+      const box = await enter('box', { from: outer, flags: ['NEWPID', 'NEWNS'] })
+      await box.mount('proc', '/proc', 'proc')
+      const process = await box.spawn('process')
+      const bits = THREAD_BITS | (arm === 'treatment' ? CLONE.NEWIPC : 0)
+      const withSysvsem =
+        arm === 'treatment'
+          ? whetherMade(await process.try.cloneFunction(bits | CLONE.SYSVSEM, 'pause'))
+          : 'not asked'
+      const tid = await process.try.cloneFunction(bits, 'pause')
+      return {
+        leader: await namespaceOf(process),
+        thread: await namespaceOf(process, 'NEWIPC', `/proc/self/task/${tid}`),
+        withSysvsem,
+      }
+    },
+    treatment: ({ leader }) => ({ thread: differs(leader), withSysvsem: EINVAL }),
+    control: ({ leader }) => ({ thread: leader }),
+  })
+
+  ent.comparison('ENT-12', {
+    says: 'CLONE_VM, CLONE_VFORK, CLONE_FILES, CLONE_FS and CLONE_PARENT may go with CLONE_NEWIPC',
+    source: ['clone(2)', 'kernel/fork.c: copy_process'],
+    needs: ['PID_NS'],
+    variants: ['VM', 'FILES', 'FS', 'PARENT', 'VFORK'],
+    arms: { treatment: 'with CLONE_NEWIPC', control: 'without it' },
+    async experiment({ outer, arm, enter, variant }) {
+      const box = await enter('box', { from: outer, flags: ['NEWPID', 'NEWNS'] })
+      await box.mount('proc', '/proc', 'proc')
+      const maker = await box.spawn('maker')
+      const bit = CLONE[variant as 'VM' | 'FILES' | 'FS' | 'PARENT' | 'VFORK']
+      const bits = bit | CLONE.VM | (arm === 'treatment' ? CLONE.NEWIPC : 0)
+      // A vfork parent sleeps until its child ends, so that child can only be seen to have been accepted.
+      const vfork = variant === 'VFORK'
+      const pid = await maker.try.cloneFunction(bits | 17, vfork ? '_exit' : 'pause')
+      const own = await namespaceOf(maker)
+      const child = vfork || typeof pid !== 'number' ? own : await namespaceOf(box, 'NEWIPC', `/proc/${pid}`)
+      const conflict = await maker.trySpawn(
+        'newns with fs',
+        arm === 'treatment' ? ['NEWNS', 'NEWIPC'] : ['NEWNS'],
+        {
+          bits: CLONE.FS,
+        },
+      )
+      return { made: whetherMade(pid), own, child, conflict: whetherMade(conflict) }
+    },
+    treatment: ({ own }, { variant }) => ({
+      made: 'made',
+      child: variant === 'VFORK' ? own : differs(own),
+      conflict: EINVAL,
+    }),
+    control: ({ own }) => ({ made: 'made', child: own, conflict: EINVAL }),
+  })
+
+  ent.comparison('ENT-13', {
+    says: 'in a process with several threads unshare(CLONE_NEWIPC) moves the calling thread only',
+    source: ['unshare(2)', 'kernel/fork.c: ksys_unshare'],
+    needs: ['SYSVIPC'],
+    since: '2.6.19',
+    arms: { treatment: 'one thread unshares CLONE_NEWIPC', control: 'one thread unshares CLONE_NEWUTS' },
+    async experiment({ outer, arm, fresh }) {
+      const main = await outer.spawn('main thread')
+      const [thread] = await main.withThreads('other thread')
+      if (!thread) throw new Error('no thread')
+      const key = fresh.key()
+      const queue = await thread.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
+      const refused = {
+        withUser: await main.try.unshare(CLONE.NEWUSER | CLONE.NEWIPC),
+        withThread: await main.try.unshare(CLONE.THREAD | CLONE.NEWIPC),
+        withVm: await main.try.unshare(CLONE.VM | CLONE.NEWIPC),
+      }
+      const returned = await main.try.unshare(arm === 'treatment' ? CLONE.NEWIPC : CLONE.NEWUTS)
+      const other = await namespaceOf(thread, 'NEWIPC', '/proc/thread-self')
+      const seen = await main.try.msgctlStat(queue)
+      return {
+        ...refused,
+        returned,
+        other,
+        mine: await namespaceOf(main, 'NEWIPC', '/proc/thread-self'),
+        stayed: other === (await namespaceOf(outer)),
+        seenByMain: 'perm' in seen ? seen.perm.key === key : seen,
+        seenByOther: (await thread.try.msgget(key, 0)) === queue,
+      }
+    },
+    treatment: ({ other }) => ({
+      withUser: EINVAL,
+      withThread: EINVAL,
+      withVm: EINVAL,
+      returned: 0,
+      mine: differs(other),
+      stayed: true,
+      seenByMain: EINVAL,
+      seenByOther: true,
+    }),
+    control: ({ other }) => ({ returned: 0, mine: other, stayed: true, seenByMain: true, seenByOther: true }),
+  })
+
+  ent.comparison('ENT-14', {
+    says: '/proc/self/ns/ipc shows the thread-group leader; /proc/thread-self/ns/ipc shows the thread',
+    source: ['proc(5)', 'fs/proc/namespaces.c: proc_ns_get_link'],
+    since: '3.17',
+    arms: { treatment: 'a thread has unshared', control: 'no thread has' },
+    async experiment({ outer, arm }) {
+      const leader = await outer.spawn('leader')
+      const [thread] = await leader.withThreads('thread')
+      if (!thread) throw new Error('no thread')
+      const before = await namespaceOf(leader)
+      if (arm === 'treatment') await thread.unshare(CLONE.NEWIPC)
+      return {
+        before,
+        self: await namespaceOf(thread),
+        threadSelf: await namespaceOf(thread, 'NEWIPC', '/proc/thread-self'),
+        task: await namespaceOf(leader, 'NEWIPC', `/proc/self/task/${await thread.gettid()}`),
+      }
+    },
+    treatment: ({ before, threadSelf }) => ({ self: before, threadSelf: differs(before), task: threadSelf }),
+    control: ({ before }) => ({ self: before, threadSelf: before, task: before }),
+  })
+
+  ent.comparison('ENT-25', {
+    says: 'a PIDFD_THREAD pidfd gives that thread’s IPC namespace, a process pidfd the leader’s while it lives',
+    source: ['pidfd_open(2)', 'kernel/nsproxy.c: validate_nsset'],
+    needs: ['pidfd setns', 'PIDFD_THREAD'],
+    since: '6.9',
+    arms: { treatment: 'the leader has exited, a thread lives', control: 'the leader lives' },
+    async experiment({ outer, arm, eventually }) {
+      const leader = await outer.spawn('leader')
+      const [thread] = await leader.withThreads('thread')
+      if (!thread) throw new Error('no thread')
+      await thread.unshare(CLONE.NEWIPC)
+      const own = await namespaceOf(thread, 'NEWIPC', '/proc/thread-self')
+      const [pid, tid] = [await leader.getpid(), await thread.gettid()]
+      const held = await ownNsfd(thread, 'NEWIPC', '/proc/thread-self')
+      if (arm === 'treatment') {
+        // The leader's end is no answer; it is seen as a zombie with a living thread.
+        leader.process.call('exitThread', []).catch(() => undefined)
+        await eventually(
+          () => outer.readFile(`/proc/${pid}/stat`),
+          (stat) => stat.includes(') Z '),
+        )
+      }
+      const joiner = await outer.spawn('joiner')
+      const byProcess = await joiner.try.setns(await joiner.pidfd_open(pid), CLONE.NEWIPC)
+      const byThread = await joiner.try.setns(await joiner.pidfd_open(tid, PIDFD_THREAD), CLONE.NEWIPC)
+      const joined = (await namespaceOf(joiner)) === own
+      await thread.close(held)
+      await outer.kill(pid, 9)
+      return { byProcess, byThread, joined }
+    },
+    treatment: () => ({ byProcess: ESRCH, byThread: 0, joined: true }),
+    control: () => ({ byProcess: 0, byThread: 0, joined: true }),
+  })
+
+  ent.comparison('ENT-33', {
+    says: 'kernel threads live in the initial IPC namespace, whose inode number is 4026531839',
+    source: ['include/uapi/linux/nsfs.h: enum init_ns_ino', 'include/linux/proc_ns.h'],
+    needs: ['kernel threads in sight'],
+    since: '3.8',
+    arms: { treatment: 'a kernel thread', control: 'a member of a new IPC namespace' },
+    experiment: async ({ outer, arm }) => ({
+      link: await outer.readlink(arm === 'treatment' ? '/proc/2/ns/ipc' : '/proc/self/ns/ipc'),
+    }),
+    treatment: () => ({ link: 'ipc:[4026531839]' }),
+    control: () => ({ link: differs('ipc:[4026531839]') }),
+  })
+}
