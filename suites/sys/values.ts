@@ -1,0 +1,173 @@
+/** SYS-01, SYS-02: each IPC namespace has values of its own, and a fresh one has the defaults. */
+import { withInitialSysctls } from '../../fixtures/initial-sysctls.ts'
+import {
+  type Area,
+  EACCES,
+  EPERM,
+  oneOf,
+  touchesInitial,
+  type VisibilityWorld,
+} from '../../fixtures/rules.ts'
+import {
+  inChildUserNamespace,
+  inInitial,
+  readSysctl,
+  SYSCTL_NAMES,
+  SYSCTL_NEEDS,
+  sysctl,
+  writeSysctl,
+} from '../../fixtures/sysctls.ts'
+
+type Side = 'actor' | 'observer'
+type Reading = Record<Side, unknown>
+interface Exchange {
+  before: Reading
+  actorWrote: unknown
+  afterActor: Reading
+  observerWrote: unknown
+  afterObserver: Reading
+}
+
+const NOT_WRITTEN = 'not written'
+
+/** The initial namespace is written in a throw-away guest only, and never what its other users would notice. */
+function writable(world: VisibilityWorld, side: Side): boolean {
+  return !inInitial(world, side) || (world.disposable && !sysctl(world.variant).disturbing)
+}
+
+/** Writes from each side in turn and reads from both; leaves the initial namespace as it was. */
+async function exchange(world: VisibilityWorld): Promise<Exchange> {
+  const { actor, observer, variant } = world
+  const { path, telling } = sysctl(variant)
+  const read = async (): Promise<Reading> => ({
+    actor: await readSysctl(actor, path),
+    observer: await readSysctl(observer, path),
+  })
+  const write = async (side: Side, value: string): Promise<unknown> =>
+    writable(world, side) ? writeSysctl(world[side], path, value) : NOT_WRITTEN
+  const before = await read()
+  try {
+    const actorWrote = await write('actor', telling[0])
+    const afterActor = await read()
+    const observerWrote = await write('observer', telling[1])
+    return { before, actorWrote, afterActor, observerWrote, afterObserver: await read() }
+  } finally {
+    for (const side of ['actor', 'observer'] as const)
+      if (inInitial(world, side)) {
+        const changed = (await readSysctl(world[side], path)) !== before[side]
+        // Only a leaking kernel changes what was not written; the way it leaked is the way back.
+        const other = side === 'actor' ? 'observer' : 'actor'
+        const restorer = writable(world, side) ? side : other
+        if (changed && writable(world, restorer))
+          await writeSysctl(world[restorer], path, String(before[side]))
+      }
+  }
+}
+
+/** Root of a child user namespace is refused over the outer namespace, and elsewhere where it is not root outside. */
+function permitted(world: VisibilityWorld, side: Side): unknown {
+  if (!writable(world, side)) return NOT_WRITTEN
+  const refusable = inChildUserNamespace(world, side) && world.relation.ipc === 'same'
+  return refusable ? oneOf(0, EACCES, EPERM) : 0
+}
+
+function readingsAfter(seen: Exchange, world: VisibilityWorld): Partial<Record<keyof Exchange, unknown>> {
+  const { telling, constant } = sysctl(world.variant)
+  const shared = world.relation.ipc === 'same'
+  const set = (reading: Reading, side: Side, wrote: unknown, value: string): Reading => {
+    if (wrote !== 0 || constant) return reading
+    return shared ? { actor: value, observer: value } : { ...reading, [side]: value }
+  }
+  const before = shared ? { actor: seen.before.actor, observer: seen.before.actor } : seen.before
+  const afterActor = set(before, 'actor', seen.actorWrote, telling[0])
+  return {
+    before: constant ? { actor: '0', observer: '0' } : before,
+    actorWrote: permitted(world, 'actor'),
+    afterActor,
+    observerWrote: permitted(world, 'observer'),
+    afterObserver: set(afterActor, 'observer', seen.observerWrote, telling[1]),
+  }
+}
+
+export function valueRules(sys: Area): void {
+  sys.comparison('SYS-01', {
+    says: 'a fresh IPC namespace starts from the compile-time defaults, whatever its creator’s and the initial one have',
+    source: [
+      'ipc_namespaces(7)',
+      'ipc/namespace.c: create_ipc_ns',
+      'ipc/msg.c: msg_init_ns',
+      'ipc/sem.c: sem_init_ns',
+      'ipc/shm.c: shm_init_ns',
+      'ipc/mqueue.c: mq_init_ns',
+    ],
+    since: '3.19',
+    variants: SYSCTL_NAMES,
+    variantNeeds: SYSCTL_NEEDS,
+    arms: { treatment: 'a child with an IPC namespace of its own', control: 'a child without' },
+    flags: [['NEWIPC'], ['NEWIPC', 'NEWUSER']],
+    via: ['clone', 'clone3', 'unshare', 'setns-nsfd'],
+    async experiment({ outer, enter, initial, arm, flags, variant, disposable }) {
+      const { path, telling } = sysctl(variant)
+      const [inCreator, , inInitialOne] = telling
+      const theirs = arm === 'control' ? flags.filter((flag) => flag !== 'NEWIPC') : flags
+      const first = await initial()
+      const look = async () => {
+        await outer.writeFile(path, inCreator)
+        const child = await enter('child', { flags: theirs })
+        const grandchild = await enter('grandchild', { from: child, flags: [], via: 'clone' })
+        // Without a new IPC namespace a new user namespace would only stand in the reader's way.
+        const ofInitial = await first.spawn('child of the initial', arm === 'control' ? [] : ['NEWIPC'])
+        return {
+          creators: await readSysctl(outer, path),
+          childs: await readSysctl(child, path),
+          grandchilds: await readSysctl(grandchild, path),
+          initials: await readSysctl(first, path),
+          initialsChilds: await readSysctl(ofInitial, path),
+        }
+      }
+      if (!disposable) return look()
+      return withInitialSysctls(async () => {
+        const before = await readSysctl(first, path)
+        try {
+          await first.writeFile(path, inInitialOne)
+          return await look()
+        } finally {
+          // An identifier asked for is taken by whoever makes an object next; -1 cannot be written.
+          if (before !== '-1') await first.writeFile(path, String(before))
+        }
+      })
+    },
+    treatment: (_seen, { variant }) => {
+      const { fresh } = sysctl(variant)
+      return { creators: creatorsValue(variant), childs: fresh, grandchilds: fresh, initialsChilds: fresh }
+    },
+    control: ({ initials }, { variant }) => ({
+      creators: creatorsValue(variant),
+      childs: creatorsValue(variant),
+      grandchilds: creatorsValue(variant),
+      // Another cell may make the object that takes the identifier between the two looks.
+      initialsChilds: sysctl(variant).needs === 'NEXT_ID' ? oneOf(initials, '-1') : initials,
+    }),
+  })
+
+  sys.visibility('SYS-02', {
+    says: 'an IPC sysctl written in one IPC namespace changes for every process there and for nobody elsewhere',
+    source: ['ipc_namespaces(7)', 'ipc/ipc_sysctl.c: setup_ipc_sysctls', 'ipc/mq_sysctl.c: setup_mq_sysctls'],
+    since: '2.6.30',
+    variants: SYSCTL_NAMES,
+    variantNeeds: SYSCTL_NEEDS,
+    ownWorld: true,
+    experiment: (world) =>
+      world.disposable && touchesInitial(world.scene)
+        ? withInitialSysctls(() => exchange(world))
+        : exchange(world),
+    shared: readingsAfter,
+    isolated: readingsAfter,
+  })
+}
+
+/** What the creator's namespace reads after its telling value was written. */
+function creatorsValue(variant: string): string {
+  const { constant, telling } = sysctl(variant)
+  return constant ? '0' : telling[0]
+}
