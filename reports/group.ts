@@ -45,13 +45,19 @@ export function skipReasons(cells: readonly CellResult[]): Reason[] {
 export function knownDeviations(cells: readonly CellResult[]): Reason[] {
   return byReason(
     cells.filter((cell) => cell.known),
-    (cell) => `${cell.rule}: ${cell.reason ?? 'known deviation'}`,
+    knownText,
   )
 }
 
 /** Errors, each reason once. */
 export function errorReasons(cells: readonly CellResult[]): Reason[] {
   return byReason(cells.filter((cell) => cell.verdict === 'error'))
+}
+
+/** The rule and its reason; the reference as well, unless the reason has it already. */
+function knownText({ rule, reason = 'known deviation', known }: CellResult): string {
+  const reference = known && !reason.includes(known.reference) ? ` (${known.reference})` : ''
+  return `${rule}: ${reason}${reference}`
 }
 
 function byReason(

@@ -1,7 +1,7 @@
 import type { CellResult } from '../harness/results/model.ts'
 import { clean } from './clean.ts'
 import { compareFlagSets, flagLabel, orderFlags } from './flag-sets.ts'
-import { settingOf } from './proof.ts'
+import { knownWords, settingOf } from './proof.ts'
 import { stateOf } from './states.ts'
 
 /**
@@ -65,7 +65,7 @@ export class Packer {
         this.#text(cell.id), this.#text(stateOf(cell)), this.#text(cell.arm), this.#text(cell.place),
         this.#text(cell.direction), this.#text(cell.via), this.#text(cell.expected), this.#text(cell.observed),
         this.#text(cell.reason), this.#text(cell.note), this.#text(cell.byHand?.join('\n')),
-        this.#text(knownText(cell)), this.#text(settingOf(cell)),
+        this.#text(cell.known && knownWords(cell.known)), this.#text(settingOf(cell)),
       ] // biome-ignore format: as above
     })
     this.#data = {
@@ -118,11 +118,4 @@ function pageRule(cell: CellResult): PageRule {
     requires: (cell.requires ?? []).map(clean),
     where: clean(`${cell.file}:${cell.line}`),
   }
-}
-
-function knownText({ known }: CellResult): string | undefined {
-  if (!known) return undefined
-  return [known.reference, ...(known.expires ? [`expires ${known.expires}`] : []), known.reason ?? '']
-    .filter((text) => text !== '')
-    .join('; ')
 }

@@ -72,5 +72,5 @@ function stateOfAll(rules: readonly RuleResult[]): State {
 
 /** A `#` would begin a directive. */
 function nameOf(text: string): string {
-  return cleanLine(text).replaceAll('#', '_')
+  return cleanLine(text).replaceAll('#', '_') || 'unnamed'
 }

@@ -1,4 +1,4 @@
-import type { CellResult, EvidenceStep } from '../harness/results/model.ts'
+import type { CellResult, EvidenceStep, KnownDeviation } from '../harness/results/model.ts'
 import { clean, cleanLine } from './clean.ts'
 import { orderFlags } from './flag-sets.ts'
 
@@ -49,10 +49,19 @@ export function proofOf(cell: CellResult): ProofPart[] {
     { name: 'expected', lines: linesOf(cell.expected) },
     { name: 'observed', lines: linesOf(cell.observed) },
     { name: 'reason', lines: linesOf(cell.reason) },
+    { name: 'known as', lines: cell.known ? [knownWords(cell.known)] : [] },
     { name: 'note', lines: linesOf(cell.note) },
     { name: 'by hand', lines: (cell.byHand ?? []).flatMap(linesOf) },
   ]
   return parts.filter((part) => part.lines.length > 0)
+}
+
+/** A known deviation in a line: reference, expiry, what the list says. */
+export function knownWords({ reference, expires, reason }: KnownDeviation): string {
+  return [reference, expires ? `expires ${expires}` : '', reason ?? '']
+    .map(cleanLine)
+    .filter(Boolean)
+    .join('; ')
 }
 
 /** A finding in one short line, for a heading or an attribute. */
