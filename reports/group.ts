@@ -10,7 +10,7 @@ export interface Group {
 
 /**
  * Groups the cells of a verdict by rule, arm and what was seen, so that one defect reads as one finding.
- * Numbers (ids, pids, inodes) do not tell two groups apart.
+ * Numbers (ids, pids, inodes) and made-up names do not tell two groups apart.
  */
 export function groupCells(cells: readonly CellResult[], verdict: Verdict): Group[] {
   const groups = new Map<string, Group>()
@@ -76,5 +76,6 @@ function byReason(
 }
 
 function alike(text: string | undefined): string {
-  return (text ?? '').replace(/0x[0-9a-f]+|\d+/gi, '#')
+  // Names that the harness makes up begin with ipcns-.
+  return (text ?? '').replace(/ipcns-[\w-]+|0x[0-9a-f]+|\d+/gi, '#')
 }

@@ -234,7 +234,6 @@ describe.skipIf(!existsSync(CHROMIUM))('in a browser', () => {
       expect(await page.evaluate('document.documentElement.scrollWidth <= innerWidth')).toBe(true)
       await page.close()
     }
-    console.log(times)
     expect(Math.min(...times)).toBeLessThan(1000)
   })
 })

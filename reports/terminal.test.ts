@@ -48,6 +48,13 @@ test('one defect is one proof, however many cells show it', () => {
   expect(text).toContain('unshare --ipc ipcs -q')
 })
 
+test('ids and made-up names do not make another finding', () => {
+  const cells = ['clone', 'clone3', 'unshare'].map((via, place) =>
+    sampleFailure({ via, observed: `queue ${place} /ipcns-x${place}y-${place}`, reason: `0x${place}f` }),
+  )
+  expect(renderTerminal(sampleResults(cells), plain)).toContain('also in  2 more cells')
+})
+
 test('many broken rules do not drown the summary', () => {
   const cells = Array.from({ length: 40 }, (_, place) => sampleFailure({ rule: `SVK-${place}` }))
   const text = renderTerminal(sampleResults(cells), plain)

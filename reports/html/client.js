@@ -128,15 +128,22 @@ function lines(list) {
 function predictions(cells) {
   const box = make('div', { class: 'predictions' })
   for (const arm of ['treatment', 'control']) {
-    const counts = new Map()
+    // Ids, pids and made-up names differ from cell to cell and do not make another prediction.
+    const kinds = new Map()
     const ofArm = cells.filter((cell) => text(cell, 'arm') === arm)
     for (const cell of ofArm) {
       const expected = text(cell, 'expected')
-      if (expected) counts.set(expected, (counts.get(expected) ?? 0) + 1)
+      const key = expected.replace(/ipcns-[\w-]+|0x[0-9a-f]+|\d+/gi, '#')
+      const kind = kinds.get(key) ?? { expected, number: 0 }
+      kind.number += 1
+      if (expected) kinds.set(key, kind)
     }
-    const said = [...counts].map(([expected, number]) =>
-      make('p', {}, expected, counts.size > 1 ? make('span', { class: 'dim' }, ` (${number} cells)`) : null),
-    )
+    const said = [...kinds.values()].slice(0, 4).map(({ expected, number }) => {
+      const count = kinds.size > 1 ? make('span', { class: 'dim' }, ` (${number} cells)`) : null
+      return make('p', {}, expected, count)
+    })
+    if (kinds.size > 4)
+      said.push(make('p', { class: 'dim' }, `… and ${kinds.size - 4} more, by way in and flags`))
     const nothing = ofArm.length === 0 ? 'No cell of this arm in this run.' : 'Not told by this run.'
     box.append(
       make(
@@ -455,6 +462,7 @@ function redrawGrid() {
         ),
       ),
     )
+    if (states.length === 0) field.append(make('span', { class: 'dim' }, '·'))
     const words = states.map((state) => `${tally[state]} ${state}`).join(', ') || 'no cell'
     field.setAttribute('aria-label', `${field.getAttribute('aria-label').split(':')[0]}: ${words}`)
   }
