@@ -1,7 +1,7 @@
 import { area, conformance } from '../fixtures/rules.ts'
+import { absenceRules } from './sys/absence.ts'
 import { bindingRules } from './sys/binding.ts'
 import { nextIdRules } from './sys/next-id.ts'
-import { ownershipRules } from './sys/ownership.ts'
 import { permissionRules } from './sys/permissions.ts'
 import { rangeRules } from './sys/ranges.ts'
 import { valueRules } from './sys/values.ts'
@@ -14,6 +14,6 @@ rangeRules(sys)
 bindingRules(sys)
 permissionRules(sys)
 nextIdRules(sys)
-ownershipRules(sys)
+absenceRules(sys)
 
 await conformance(sys)

@@ -1,2 +1,350 @@
-import type { Area } from '../../fixtures/rules.ts'
-export function permissionRules(_sys: Area): void {}
+/**
+ * SYS-13, SYS-14, SYS-16 to SYS-21: who may write IPC sysctls. Since 6.9 (and in stable trees, 6.1.104 and
+ * others) that is root of the user namespace that owns the IPC namespace; before, root of the initial one.
+ * Both conform. Which one a kernel has shows in the owner that stat(2) gives inside an owned namespace.
+ */
+import { mappedRoot } from '../../fixtures/mapped-root.ts'
+import {
+  type Area,
+  CLONE,
+  type ComparisonWorld,
+  EACCES,
+  EPERM,
+  type Flag,
+  type Member,
+  O_RDONLY,
+  oneOf,
+  PR_SET_KEEPCAPS,
+} from '../../fixtures/rules.ts'
+import { readSysctl, SYSCTLS, type Sysctl, writeSysctl } from '../../fixtures/sysctls.ts'
+
+const GROUPS = ['kernel', 'fs/mqueue'] as const
+const GROUP_NEEDS = { kernel: ['SYSVIPC_SYSCTL'], 'fs/mqueue': ['MQUEUE_SYSCTL'] } as const
+const NOBODY = 65534
+
+/** The files of one directory that root writes; *_next_id have rules of their own. */
+function files(group: string): Sysctl[] {
+  return SYSCTLS.filter(({ path, needs }) => path.startsWith(`/proc/sys/${group}/`) && needs !== 'NEXT_ID')
+}
+
+/** The outcome of writing each file, by name. */
+async function writeAll(member: Member, group: string): Promise<Record<string, unknown>> {
+  const outcomes: Record<string, unknown> = {}
+  for (const { name, path, telling } of files(group))
+    outcomes[name] = await writeSysctl(member, path, telling[0])
+  return outcomes
+}
+
+/** The same outcome for each file. */
+function each(group: string, outcome: unknown): Record<string, unknown> {
+  return Object.fromEntries(files(group).map(({ name }) => [name, outcome]))
+}
+
+/** Whether root of the owning user namespace owns its files (6.9), found by the owner shown there. */
+async function ownerWrites(world: ComparisonWorld, group = 'kernel'): Promise<boolean> {
+  const { path } = files(group)[0] as Sysctl
+  const inside = await mappedRoot(world.outer, 'probe of ownership', world.fresh.uid(), ['NEWIPC'])
+  const { uid } = await inside.stat(path)
+  world.note(
+    uid === 0
+      ? 'root of the owning user namespace writes (6.9)'
+      : 'root of the initial user namespace writes (before 6.9)',
+  )
+  return uid === 0
+}
+
+/** Joins the IPC namespace of another member. */
+async function join(member: Member, target: Member): Promise<void> {
+  const descriptor = await member.open(`/proc/${await target.readlink('/proc/self')}/ns/ipc`, O_RDONLY)
+  await member.setns(descriptor, CLONE.NEWIPC)
+  await member.close(descriptor)
+}
+
+export function permissionRules(sys: Area): void {
+  sys.comparison('SYS-13', {
+    says: 'the mode 0644 decides over an IPC sysctl by the effective user alone: no capability helps, root needs none',
+    source: ['ipc/ipc_sysctl.c: ipc_permissions', 'fs/proc/proc_sysctl.c: test_perm'],
+    needs: ['CAP_SETUID'],
+    variants: GROUPS,
+    variantNeeds: GROUP_NEEDS,
+    arms: { treatment: 'another user with every capability', control: 'root without any' },
+    async experiment({ enter, arm, variant, fresh }) {
+      const member = await enter('member')
+      const every = await member.capabilities()
+      if (arm === 'treatment') {
+        await member.prctl(PR_SET_KEEPCAPS, 1)
+        await member.becomeUser(fresh.uid())
+        await member.setCapabilities(every)
+      } else await member.setCapabilities([])
+      const modes: Record<string, number> = {}
+      for (const { name, path } of files(variant)) modes[name] = (await member.stat(path)).mode & 0o7777
+      const reads: Record<string, unknown> = {}
+      for (const { name, path } of files(variant)) reads[name] = await readSysctl(member, path)
+      return {
+        every,
+        holds: await member.capabilities(),
+        modes,
+        reads,
+        wrote: await writeAll(member, variant),
+      }
+    },
+    treatment: ({ every }, { variant }) => ({
+      holds: every,
+      modes: each(variant, 0o644),
+      reads: freshValues(variant),
+      wrote: each(variant, EACCES),
+    }),
+    control: (_seen, { variant }) => ({
+      holds: [],
+      modes: each(variant, 0o644),
+      reads: freshValues(variant),
+      wrote: each(variant, 0),
+    }),
+  })
+
+  sys.comparison('SYS-14', {
+    says: 'IPC sysctls belong to root of the user namespace that owns the IPC namespace; shown as 65534 where unmapped',
+    source: ['ipc/ipc_sysctl.c: ipc_set_ownership', 'ipc/mq_sysctl.c: mq_set_ownership'],
+    needs: ['USER_NS', 'CAP_SETUID'],
+    since: '6.9',
+    variants: GROUPS,
+    variantNeeds: GROUP_NEEDS,
+    arms: {
+      treatment: 'the IPC namespace is the child user namespace’s own',
+      control: 'it is the outer one’s',
+    },
+    async experiment({ outer, arm, variant, fresh, note }) {
+      const uid = fresh.uid()
+      const flags: Flag[] = arm === 'treatment' ? ['NEWIPC'] : []
+      const inside = await mappedRoot(outer, 'inside', uid, flags)
+      const visitor = await outer.spawn('visitor')
+      await join(visitor, inside)
+      const owners = async (member: Member): Promise<string[]> => {
+        const all = new Set<string>()
+        for (const { path } of files(variant)) {
+          const status = await member.stat(path)
+          all.add(`${status.uid}:${status.gid}`)
+        }
+        return [...all]
+      }
+      const seenInside = await owners(inside)
+      const byOwner = seenInside[0] === '0:0'
+      if (arm === 'treatment')
+        note(byOwner ? 'root of the owning user namespace (6.9)' : 'root of the initial one (before 6.9)')
+      return { uid, byOwner, seenInside, seenOutside: await owners(visitor) }
+    },
+    treatment: ({ uid, byOwner }) =>
+      byOwner
+        ? { seenInside: ['0:0'], seenOutside: [`${uid}:${uid}`] }
+        : { seenInside: [`${NOBODY}:${NOBODY}`], seenOutside: ['0:0'] },
+    control: () => ({ seenInside: [`${NOBODY}:${NOBODY}`], seenOutside: ['0:0'] }),
+  })
+
+  sys.comparison('SYS-16', {
+    says: 'writing *_next_id takes CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the user namespace that owns the IPC namespace',
+    source: ['Documentation/admin-guide/sysctl/kernel.rst: *_next_id', 'ipc/ipc_sysctl.c: ipc_permissions'],
+    needs: ['NEXT_ID', 'USER_NS', 'CAP_SETUID'],
+    since: '5.16',
+    variants: ['msg_next_id', 'sem_next_id', 'shm_next_id'],
+    arms: { treatment: 'without the capability there', control: 'with it' },
+    async experiment({ outer, enter, arm, variant, fresh, note }) {
+      const path = `/proc/sys/kernel/${variant}`
+      const atOpen = ((await outer.stat(path)).mode & 0o777) === 0o444
+      note(atOpen ? 'checked at open (5.19)' : 'checked later or not at all (before 5.19)')
+      const write = (member: Member): Promise<unknown> => writeSysctl(member, path, '300')
+      const root = await enter('root')
+      const inside = await mappedRoot(outer, 'root inside', fresh.uid(), arm === 'control' ? ['NEWIPC'] : [])
+      if (arm === 'treatment') {
+        // Everything but the two capabilities that matter.
+        const every = await root.capabilities()
+        await root.setCapabilities(
+          every.filter((name) => name !== 'CAP_CHECKPOINT_RESTORE' && name !== 'CAP_SYS_ADMIN'),
+        )
+        return { atOpen, byRoot: await write(root), byRootInside: await write(inside), other: EACCES }
+      }
+      await root.setCapabilities(['CAP_SYS_ADMIN'])
+      const byRoot = await write(root)
+      const user = await enter('user')
+      await user.prctl(PR_SET_KEEPCAPS, 1)
+      await user.becomeUser(fresh.uid())
+      await user.setCapabilities(['CAP_CHECKPOINT_RESTORE'])
+      return { atOpen, byRoot, byRootInside: await write(inside), other: await write(user) }
+    },
+    treatment: ({ atOpen }) => ({
+      byRoot: atOpen ? EACCES : oneOf(0, EPERM),
+      byRootInside: atOpen ? EACCES : oneOf(EACCES, EPERM),
+    }),
+    control: ({ atOpen }) => ({
+      byRoot: 0,
+      byRootInside: atOpen ? 0 : oneOf(0, EACCES),
+      other: atOpen ? 0 : oneOf(0, EACCES),
+    }),
+  })
+
+  sys.comparison('SYS-17', {
+    says: 'root of a child user namespace cannot write the sysctls of an IPC namespace that is not its own',
+    source: ['ipc/ipc_sysctl.c: ipc_permissions', 'ipc/mq_sysctl.c: mq_permissions'],
+    needs: ['USER_NS', 'CAP_SETUID'],
+    since: '6.9',
+    variants: GROUPS,
+    variantNeeds: GROUP_NEEDS,
+    arms: { treatment: 'NEWUSER alone', control: 'NEWUSER and NEWIPC' },
+    async experiment(world) {
+      const { outer, arm, variant, fresh } = world
+      const owner = await ownerWrites(world, variant)
+      const inside = await mappedRoot(outer, 'inside', fresh.uid(), arm === 'control' ? ['NEWIPC'] : [])
+      return { owner, wrote: await writeAll(inside, variant), outers: await readAll(outer, variant) }
+    },
+    treatment: (_seen, { variant }) => ({ wrote: each(variant, EACCES), outers: freshValues(variant) }),
+    control: ({ owner }, { variant }) => ({
+      wrote: each(variant, owner ? 0 : EACCES),
+      outers: freshValues(variant),
+    }),
+  })
+
+  sys.comparison('SYS-18', {
+    says: 'root of a child user namespace writes every sysctl of its own IPC namespace, and none of a UTS namespace that is not its own',
+    source: ['ipc/ipc_sysctl.c: ipc_permissions', 'ipc/mq_sysctl.c: mq_permissions'],
+    needs: ['USER_NS', 'UTS_NS', 'CAP_SETUID'],
+    since: '6.9',
+    variants: GROUPS,
+    variantNeeds: GROUP_NEEDS,
+    arms: { treatment: 'its IPC sysctls', control: 'kernel.hostname of the outer UTS namespace' },
+    async experiment(world) {
+      const { outer, arm, variant, fresh } = world
+      const owner = await ownerWrites(world, variant)
+      // NEWIPC does not isolate the host name: a UTS namespace keeps the machine's out of reach.
+      const middle = await outer.spawn('middle', ['NEWUTS'])
+      const inside = await mappedRoot(middle, 'inside', fresh.uid(), ['NEWIPC'])
+      const hostname = '/proc/sys/kernel/hostname'
+      if (arm === 'control')
+        return {
+          owner,
+          wrote: { hostname: await writeSysctl(inside, hostname, await inside.readFile(hostname)) },
+        }
+      const wrote = await writeAll(inside, variant)
+      return { owner, wrote, insides: await readAll(inside, variant), outers: await readAll(outer, variant) }
+    },
+    treatment: ({ owner }, { variant }) => ({
+      wrote: each(variant, owner ? 0 : EACCES),
+      insides: owner ? tellingValues(variant) : freshValues(variant),
+      outers: freshValues(variant),
+    }),
+    control: () => ({ wrote: { hostname: EACCES } }),
+  })
+
+  sys.comparison('SYS-19', {
+    says: 'while the owning user namespace has no uid_map its IPC sysctls belong to root of the initial one, who may write them',
+    source: ['ipc/ipc_sysctl.c: ipc_set_ownership', 'user_namespaces(7)'],
+    needs: ['USER_NS', 'CAP_SETUID'],
+    since: '6.9',
+    variants: GROUPS,
+    variantNeeds: GROUP_NEEDS,
+    arms: { treatment: 'no uid_map', control: 'root inside is another user outside' },
+    async experiment(world) {
+      const { outer, arm, variant, fresh } = world
+      const owner = await ownerWrites(world, variant)
+      const inside =
+        arm === 'treatment'
+          ? await outer.spawn('inside', ['NEWUSER', 'NEWIPC'])
+          : await mappedRoot(outer, 'inside', fresh.uid(), ['NEWIPC'])
+      const { uid } = await inside.stat((files(variant)[0] as Sysctl).path)
+      // Whoever made it is still root of the initial user namespace, unmapped or not.
+      const visitor = await outer.spawn('visitor')
+      await join(visitor, inside)
+      const maker = arm === 'treatment' ? inside : visitor
+      return { owner, uid, wrote: await writeAll(maker, variant), made: await readAll(inside, variant) }
+    },
+    treatment: (_seen, { variant }) => ({
+      uid: NOBODY,
+      wrote: each(variant, 0),
+      made: tellingValues(variant),
+    }),
+    control: ({ owner }, { variant }) => ({
+      uid: owner ? 0 : NOBODY,
+      wrote: each(variant, owner ? EACCES : 0),
+      made: owner ? freshValues(variant) : tellingValues(variant),
+    }),
+  })
+
+  sys.comparison('SYS-20', {
+    says: 'root of the owning user namespace writes its IPC sysctls without any capability, *_next_id excepted',
+    source: ['ipc/ipc_sysctl.c: ipc_permissions', 'ipc/mq_sysctl.c: mq_permissions'],
+    needs: ['USER_NS', 'CAP_SETUID'],
+    since: '6.9',
+    variants: GROUPS,
+    variantNeeds: GROUP_NEEDS,
+    arms: { treatment: 'all capabilities dropped', control: 'all kept' },
+    async experiment(world) {
+      const { outer, arm, variant, fresh } = world
+      const owner = await ownerWrites(world, variant)
+      const inside = await mappedRoot(outer, 'inside', fresh.uid(), ['NEWIPC'])
+      if (arm === 'treatment') await inside.setCapabilities([], true)
+      const { nextId, atOpen } = await writeNextId(inside)
+      return { owner, atOpen, nextId, wrote: await writeAll(inside, variant) }
+    },
+    treatment: ({ owner, atOpen }, { variant }) => ({
+      wrote: each(variant, owner ? 0 : EACCES),
+      nextId: atOpen ? EACCES : oneOf(0, EACCES, EPERM, 'absent'),
+    }),
+    control: ({ owner, atOpen }, { variant }) => ({
+      wrote: each(variant, owner ? 0 : EACCES),
+      nextId: atOpen ? 0 : oneOf(0, EACCES, EPERM, 'absent'),
+    }),
+  })
+
+  sys.comparison('SYS-21', {
+    says: 'root outside that joined an IPC namespace owned by a child user namespace reads its sysctls but only its owner writes them',
+    source: ['ipc/ipc_sysctl.c: ipc_permissions', 'ipc/mq_sysctl.c: mq_permissions'],
+    needs: ['USER_NS', 'CAP_SETUID'],
+    since: '6.9',
+    variants: GROUPS,
+    variantNeeds: GROUP_NEEDS,
+    arms: { treatment: 'as root', control: 'as the user that is root inside' },
+    async experiment(world) {
+      const { outer, arm, variant, fresh } = world
+      const owner = await ownerWrites(world, variant)
+      const uid = fresh.uid()
+      const inside = await mappedRoot(outer, 'inside', uid, ['NEWIPC'])
+      const visitor = await outer.spawn('visitor')
+      await join(visitor, inside)
+      const { nextId, atOpen } = await writeNextId(visitor)
+      if (arm === 'control') await visitor.setresuid(0, uid, 0)
+      const reads = await readAll(visitor, variant)
+      return { owner, atOpen, nextId, reads, wrote: await writeAll(visitor, variant) }
+    },
+    treatment: ({ owner, atOpen }, { variant }) => ({
+      reads: freshValues(variant),
+      wrote: each(variant, owner ? EACCES : 0),
+      nextId: atOpen ? 0 : oneOf(0, EACCES, 'absent'),
+    }),
+    control: ({ owner }, { variant }) => ({
+      reads: freshValues(variant),
+      wrote: each(variant, owner ? 0 : EACCES),
+    }),
+  })
+}
+
+async function readAll(member: Member, group: string): Promise<Record<string, unknown>> {
+  const values: Record<string, unknown> = {}
+  for (const { name, path } of files(group)) values[name] = await readSysctl(member, path)
+  return values
+}
+
+function freshValues(group: string): Record<string, unknown> {
+  return Object.fromEntries(files(group).map(({ name, fresh }) => [name, fresh]))
+}
+
+function tellingValues(group: string): Record<string, unknown> {
+  return Object.fromEntries(
+    files(group).map(({ name, telling, constant }) => [name, constant ? '0' : telling[0]]),
+  )
+}
+
+/** Writes msg_next_id where the kernel has it; `atOpen` where it decides by capability at open (5.19). */
+async function writeNextId(member: Member): Promise<{ nextId: unknown; atOpen: boolean }> {
+  const path = '/proc/sys/kernel/msg_next_id'
+  if (!(await member.exists(path))) return { nextId: 'absent', atOpen: false }
+  const atOpen = ((await member.stat(path)).mode & 0o777) === 0o444
+  return { nextId: await writeSysctl(member, path, '300'), atOpen }
+}

@@ -1,2 +1,0 @@
-import type { Area } from '../../fixtures/rules.ts'
-export function ownershipRules(_sys: Area): void {}
