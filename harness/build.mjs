@@ -18,6 +18,11 @@ export function isStale() {
   )
 }
 
+/** Whether both bundles are there, however old. */
+export function exist() {
+  return Object.values(bundles).every((file) => modified(file) > 0)
+}
+
 function modified(file) {
   return statSync(file, { throwIfNoEntry: false })?.mtimeMs ?? 0
 }
@@ -41,7 +46,7 @@ export async function build() {
     platform: 'node',
     target: 'node20',
     packages: 'external',
-    logLevel: 'warning',
+    logLevel: 'silent',
   }
   await Promise.all([
     bundle({

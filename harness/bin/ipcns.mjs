@@ -6,15 +6,22 @@ if (major < 20) {
   process.stderr.write(`ipcns: Node ${process.versions.node} is too old; it needs Node 20 or newer\n`)
   process.exit(2)
 }
-const { build, bundles, isStale } = await import('../build.mjs')
+const { build, bundles, exist, isStale } = await import('../build.mjs')
 try {
   if (isStale()) await build()
 } catch (problem) {
   const why = problem instanceof Error ? problem.message : String(problem)
-  process.stderr.write(
-    `ipcns: cannot make ${bundles.command}: ${why}\nRun "npm ci" in the project once, as a user who may write there\n`,
-  )
-  process.exit(2)
+  // In a guest or a read-only checkout an older bundle is better than none.
+  if (exist() && /read-only file system|permission denied/i.test(why))
+    process.stderr.write(
+      `ipcns: using the bundle that is there; cannot make it anew: ${why.split('\n')[0]}\n`,
+    )
+  else {
+    process.stderr.write(
+      `ipcns: cannot make ${bundles.command}: ${why}\nRun "npm ci" in the project once, as a user who may write there\n`,
+    )
+    process.exit(2)
+  }
 }
 const { main } = await import(bundles.command)
 process.exitCode = await main(process.argv.slice(2))

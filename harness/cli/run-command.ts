@@ -86,7 +86,15 @@ async function run(words: readonly string[], parts: RunParts): Promise<number> {
       store.add(known(cell))
     },
   }
+  const interrupted = (signal: NodeJS.Signals): void => {
+    progress.end()
+    store.finish({ durationMs: Date.now() - started.getTime() }, [])
+    process.stderr.write(`ipcns: ${signal}: ended early; ${options.out} says what was found until then\n`)
+    process.exit(EXIT.broken)
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, interrupted)
   const broken = await runSuites(options.selection, sink, (cell) => progress.done(cell))
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, interrupted)
   progress.end()
   const paths = store.finish({ durationMs: Date.now() - started.getTime() }, options.reports)
   const results = store.results()

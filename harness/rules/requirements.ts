@@ -94,6 +94,10 @@ const table = {
       return String(outcome) !== 'ENOSYS'
     },
   },
+  'lasting segments': {
+    reason: 'kernel.shm_rmid_forced is 1: segments that nobody has attached do not last',
+    met: async (child) => String(await child.try.readFile('/proc/sys/kernel/shm_rmid_forced')).trim() !== '1',
+  },
   UCOUNT_SYSCTL: file('/proc/sys/user/max_ipc_namespaces', 'CONFIG_USER_NS & CONFIG_PROC_SYSCTL'),
   CAP_SYS_ADMIN: capability('CAP_SYS_ADMIN'),
   CAP_SYS_RESOURCE: capability('CAP_SYS_RESOURCE'),
@@ -104,6 +108,7 @@ const table = {
   CAP_SETUID: capability('CAP_SETUID'),
   CAP_SYS_PTRACE: capability('CAP_SYS_PTRACE'),
   CAP_IPC_LOCK: capability('CAP_IPC_LOCK'),
+  CAP_IPC_OWNER: capability('CAP_IPC_OWNER'),
   clone3: {
     reason: 'the kernel has no clone3 (ENOSYS)',
     met: async (child) => String(await child.try.cloneAndExit(0, 'clone3')) !== 'ENOSYS',
@@ -111,6 +116,13 @@ const table = {
   pidfd: {
     reason: 'the kernel has no pidfd_open (ENOSYS)',
     met: async (child) => works(await child.try.pidfd_open(await child.getpid())),
+  },
+  pidfd_getfd: {
+    reason: 'the kernel has no pidfd_getfd (ENOSYS)',
+    met: async (child) => {
+      const self = await child.try.pidfd_open(await child.getpid())
+      return !failed(self) && String(await child.try.pidfd_getfd(self, self)) !== 'ENOSYS'
+    },
   },
   'pidfd setns': {
     reason: 'setns does not take a pidfd (EINVAL)',

@@ -20,6 +20,14 @@ const libc = {
   eventfd: bind<[number, number]>('int eventfd(unsigned int value, int flags)'),
   memfd: bind<[Buffer, number]>('int memfd_create(void *name, unsigned int flags)'),
   poll: bind<[Buffer, number, number]>('int poll(void *list, unsigned long count, int milliseconds)'),
+  epollCreate: bind<[number]>('int epoll_create1(int flags)'),
+  epollControl: bind<[number, number, number, Buffer]>(
+    'int epoll_ctl(int epoll, int operation, int descriptor, void *event)',
+  ),
+  epollWait: bind<[number, Buffer, number, number]>(
+    'int epoll_wait(int epoll, void *events, int room, int milliseconds)',
+  ),
+  close: bind<[number]>('int close(int descriptor)'),
 }
 
 const AF_UNIX = 1
@@ -112,6 +120,20 @@ export const descriptorOperations = {
     entry.writeInt16LE(events, 4)
     libc.poll(entry, 1, milliseconds)
     return entry.readInt16LE(6)
+  },
+  /** epoll_create1(2), epoll_ctl(2) and epoll_wait(2) of one descriptor; gives the events as `poll` does. */
+  epoll: (descriptor: number, events: number, milliseconds: number): number => {
+    const epoll = libc.epollCreate(0)
+    try {
+      // struct epoll_event begins with the events on every architecture.
+      const event = Buffer.alloc(16)
+      event.writeUInt32LE(events, 0)
+      libc.epollControl(epoll, 1, descriptor, event)
+      const came = Buffer.alloc(16)
+      return libc.epollWait(epoll, came, 1, milliseconds) === 0 ? 0 : came.readUInt32LE(0)
+    } finally {
+      libc.close(epoll)
+    }
   },
   /** pidfd_open(2). */
   pidfd_open: (pid: number, flags = 0): number => syscall('pidfd_open', pid, flags),
