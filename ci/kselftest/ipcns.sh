@@ -29,7 +29,7 @@ status=$?
 if [ "$status" -eq 77 ]; then
   skip 'nothing that applies here could run'
 fi
-if ! node "$home/harness/bin/ipcns.mjs" report "$out" --ktap >"$out/report.ktap" 2>>"$out/output.txt"; then
+if ! node "$home/harness/bin/ipcns.mjs" report "$out" --ktap --out - >"$out/report.ktap" 2>>"$out/output.txt"; then
   echo 'KTAP version 1'
   sed 's/^/# /' "$out/output.txt"
   echo 'Bail out! ipcns wrote no report'

@@ -21,6 +21,7 @@ async function wrapped(status: number, reported = 0, env: Record<string, string>
   const suite = `
     const [command, ...rest] = process.argv.slice(2)
     if (command === 'run') { console.log('ran ' + rest.join(' ')); process.exit(${status}) }
+    if (rest.slice(1).join(' ') !== '--ktap --out -') process.exit(3)
     if (${reported} === 0) console.log('KTAP version 1\\n1..1\\nok 1 SVK-01')
     process.exit(${reported})`
   writeFileSync(join(home, 'harness/bin/ipcns.mjs'), suite)

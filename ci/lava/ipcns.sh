@@ -15,7 +15,7 @@ esac
 # First the run itself: without it a run that broke before its first rule would look like nothing at all.
 lava-test-case ipcns-run --result "$result"
 if [ -e "$out/results.json" ]; then
-  node ci/lava/cases.mjs "$out/results.json" | while read -r name verdict; do
-    lava-test-case "$name" --result "$verdict"
-  done
+  # The report is a script of lava-test-set and lava-test-case.
+  node harness/bin/ipcns.mjs report "$out" --lava --out - >"$out/lava.sh"
+  sh "$out/lava.sh"
 fi
