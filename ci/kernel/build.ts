@@ -46,29 +46,16 @@ export async function buildKernel(
   cache: string,
   say: (message: string) => void,
 ): Promise<BuiltKernel> {
-  if (process.arch !== 'x64')
-    throw new MissingTools(`user-mode Linux exists for x86 only, not for ${process.arch}`)
-  const tools = requireTools('building user-mode Linux', [
-    'make',
-    'gcc',
-    'ld',
-    'flex',
-    'bison',
-    'bc',
-    'gzip',
-    'setpriv',
-  ])
-  const bytes = await registerBytes(tools.gcc)
-  const compiler = (await runTool(tools.gcc, ['--version'])).split('\n')[0] ?? ''
-  const made = contentKey(source.identity, compiler, String(bytes))
-  const request = join(cache, 'requests', contentKey(made, renderFragment(wanted.whole)))
+  const tools = buildTools()
+  const made = await identityHere(source, tools.gcc)
+  const request = requestFile(made, wanted, cache)
   const known = await knownProgram(request, cache)
   if (known) return { ...known, cached: true }
   const tree = join(cache, 'trees', made)
   return withLock(
     `${tree}.lock`,
     async () => {
-      await unpackOnce(source, tree, bytes, say)
+      await unpackOnce(source, tree, await registerBytes(tools.gcc), say)
       const make = (...words: string[]): Promise<string> =>
         runTool(
           tools.make,
@@ -93,6 +80,36 @@ export async function buildKernel(
     },
     () => say(`waiting for another build of ${source.title}`),
   )
+}
+
+/** The kernel that `buildKernel` would find in the cache, or undefined when it would have to build. */
+export async function cachedKernel(
+  source: KernelSource,
+  wanted: WantedConfig,
+  cache: string,
+): Promise<BuiltKernel | undefined> {
+  const made = await identityHere(source, buildTools().gcc)
+  const known = await knownProgram(requestFile(made, wanted, cache), cache)
+  return known && { ...known, cached: true }
+}
+
+const TOOLS = ['make', 'gcc', 'ld', 'flex', 'bison', 'bc', 'gzip', 'setpriv'] as const
+
+function buildTools(): Record<(typeof TOOLS)[number], string> {
+  if (process.arch !== 'x64')
+    throw new MissingTools(`user-mode Linux exists for x86 only, not for ${process.arch}`)
+  return requireTools('building user-mode Linux', TOOLS)
+}
+
+/** A source as this machine compiles it. */
+async function identityHere(source: KernelSource, gcc: string): Promise<string> {
+  const compiler = (await runTool(gcc, ['--version'])).split('\n')[0] ?? ''
+  return contentKey(source.identity, compiler, String(await registerBytes(gcc)))
+}
+
+/** Remembers which program a request led to, so that asking again costs no `make`. */
+function requestFile(made: string, wanted: WantedConfig, cache: string): string {
+  return join(cache, 'requests', contentKey(made, renderFragment(wanted.whole)))
 }
 
 async function knownProgram(
