@@ -36,8 +36,11 @@ export class Link {
   readonly #onEnd: (() => void)[] = []
   readonly #unsent: string[] = []
 
-  constructor(token: string) {
+  readonly #limit: number
+
+  constructor(token: string, limit: number) {
     this.token = token
+    this.#limit = limit
   }
 
   /** Attaches the connection once the probe has said who it is. */
@@ -69,7 +72,7 @@ export class Link {
     operation: string,
     args: readonly unknown[],
     describe: () => string,
-    limit = REQUEST_LIMIT_MS,
+    limit = this.#limit,
   ): Promise<Answer> {
     if (this.#ended !== undefined)
       return Promise.reject(new HarnessError(`${describe()}: the probe had ${this.#ended} before`))
@@ -162,21 +165,27 @@ export class Hub {
   #count = 0
   readonly #secret = randomBytes(6).toString('hex')
 
-  private constructor(directory: string, server: Server) {
+  readonly #requestLimit: number
+
+  private constructor(directory: string, server: Server, requestLimit: number) {
     this.directory = directory
+    this.#requestLimit = requestLimit
     this.#server = server
     server.on('connection', (socket) => this.#greet(socket))
     this.#watch = setInterval(() => this.#findHung(), 250)
     this.#watch.unref()
   }
 
-  /** Starts listening; the directory is removed by close(). */
-  static open(): Promise<Hub> {
+  /**
+   * Starts listening; the directory is removed by close(). A probe that leaves a request unanswered for
+   * `requestLimit` milliseconds counts as hung.
+   */
+  static open(requestLimit = REQUEST_LIMIT_MS): Promise<Hub> {
     const directory = mkdtempSync(join(tmpdir(), 'ipcns-'))
     // A probe that has become another user must still reach the socket.
     chmodSync(directory, 0o711)
     const server = createServer()
-    const hub = new Hub(directory, server)
+    const hub = new Hub(directory, server, requestLimit)
     return new Promise((resolve, reject) => {
       server.once('error', reject)
       server.listen(hub.socketPath, () => {
@@ -194,7 +203,7 @@ export class Hub {
   /** A link with a fresh token, waiting for its probe to connect. */
   expect(): Link {
     this.#count += 1
-    const link = new Link(`${this.#secret}-${this.#count}`)
+    const link = new Link(`${this.#secret}-${this.#count}`, this.#requestLimit)
     this.#links.set(link.token, link)
     link.onEnd(() => this.#links.delete(link.token))
     return link

@@ -31,8 +31,12 @@ export class Engine {
   readonly #requirements = new Map<RequirementName, Promise<boolean>>()
   #trunk: Promise<Trunk> | undefined
 
-  constructor(options: { disposable: boolean }) {
+  readonly #requestLimit: number | undefined
+
+  /** `requestLimit` in milliseconds is how long a probe may take to answer one request. */
+  constructor(options: { disposable: boolean; requestLimit?: number }) {
     this.#disposable = options.disposable
+    this.#requestLimit = options.requestLimit
   }
 
   /** Starts all the cells, many at once; gives each one's result by its id. No result ever rejects. */
@@ -189,7 +193,7 @@ export class Engine {
 
   /** The trunk that all cells share; another one when it has died. */
   async #liveTrunk(): Promise<Trunk> {
-    this.#trunk ??= Trunk.start()
+    this.#trunk ??= Trunk.start(this.#requestLimit)
     const current = this.#trunk
     const trunk = await current
     if (trunk.alive) return trunk

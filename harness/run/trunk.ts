@@ -32,9 +32,9 @@ export class Trunk {
     this.privileged = privileged
   }
 
-  /** Starts the root probe. Throws HarnessError with what it printed when it cannot run. */
-  static async start(): Promise<Trunk> {
-    const hub = await Hub.open()
+  /** Starts the root probe; `requestLimit` as for Hub.open. Throws HarnessError with what it printed when it cannot run. */
+  static async start(requestLimit?: number): Promise<Trunk> {
+    const hub = await Hub.open(requestLimit)
     const link = hub.expect()
     const [command = '', ...words] = probeProgram(hub.socketPath, link.token)
     const child = spawn(command, words, { stdio: ['ignore', 'ignore', 'pipe'] })

@@ -70,6 +70,9 @@ export const semaphoreOperations = {
     const limit = milliseconds === undefined ? null : timespec(milliseconds)
     return syscall('semtimedop', id, list, steps.length, limit)
   },
+  /** semop(2) with the same operation so many times in one call, for the limit on their number. */
+  semopRepeated: (id: number, step: SemaphoreStep, times: number): number =>
+    semaphoreOperations.semop(id, Array.from({ length: times }, () => step)),
   /** semctl(2) GETVAL, GETPID, GETNCNT, GETZCNT of one semaphore. */
   semctlGet: (id: number, index: number, command: 'GETVAL' | 'GETPID' | 'GETNCNT' | 'GETZCNT' = 'GETVAL') =>
     syscall('semctl', id, index, COMMAND[command], 0),

@@ -1,0 +1,214 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import type { Results } from '../results/model.ts'
+import { effectiveCapabilities } from '../run/run.ts'
+import { projectTop } from '../ways/program.ts'
+import { exitStatus } from './run-command.ts'
+
+// The command as its users start it, and everything that can end it.
+const privileged = effectiveCapabilities().includes('CAP_SYS_ADMIN')
+const root = process.getuid?.() === 0
+let scratch = ''
+beforeAll(() => {
+  scratch = mkdtempSync(join(tmpdir(), 'ipcns-test-'))
+  chmodSync(scratch, 0o777)
+})
+afterAll(() => rmSync(scratch, { recursive: true, force: true }))
+
+interface Ended {
+  status: number | null
+  stdout: string
+  stderr: string
+}
+
+function start(
+  words: readonly string[],
+  options: { uid?: number; env?: NodeJS.ProcessEnv } = {},
+): { child: ChildProcess; ended: Promise<Ended>; progress: Promise<void> } {
+  const child = spawn(process.execPath, ['harness/bin/ipcns.mjs', ...words], {
+    cwd: projectTop(),
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, VITEST: undefined, TMPDIR: scratch, ...options.env },
+    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.uid }),
+  })
+  let stdout = ''
+  let stderr = ''
+  let seen: () => void = () => undefined
+  const progress = new Promise<void>((resolve) => {
+    seen = resolve
+  })
+  child.stdout?.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+    if (/\d+ of \d+ cells/.test(stderr)) seen()
+  })
+  const ended = new Promise<Ended>((resolve) =>
+    child.on('close', (status) => {
+      seen()
+      resolve({ status, stdout, stderr })
+    }),
+  )
+  return { child, ended, progress }
+}
+
+const run = (words: readonly string[], options?: { uid?: number; env?: NodeJS.ProcessEnv }): Promise<Ended> =>
+  start(words, options).ended
+
+function results(directory: string): Results {
+  return JSON.parse(readFileSync(join(directory, 'results.json'), 'utf8')) as Results
+}
+
+/** Pids of processes that have the scratch directory in their environment: everything a run started. */
+function left(): string[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((pid) => {
+      try {
+        const owned = readFileSync(`/proc/${pid}/environ`, 'latin1').includes(`TMPDIR=${scratch}`)
+        return owned && !readFileSync(`/proc/${pid}/stat`, 'latin1').includes(') Z ')
+      } catch {
+        return false
+      }
+    })
+}
+
+async function nothingLeft(): Promise<void> {
+  await expect.poll(left, { timeout: 15_000, interval: 50 }).toEqual([])
+  await expect
+    .poll(() => readdirSync(scratch).filter((name) => name.startsWith('ipcns-')), { timeout: 15_000 })
+    .toEqual([])
+}
+
+/** Vitest's workers under a run. */
+function workers(child: ChildProcess): number[] {
+  const pids = readFileSync(`/proc/${child.pid}/task/${child.pid}/children`, 'latin1').trim().split(' ')
+  return pids.map(Number).filter((pid) => {
+    try {
+      return /vitest/.test(readFileSync(`/proc/${pid}/cmdline`, 'latin1'))
+    } catch {
+      return false
+    }
+  })
+}
+
+describe('bad input is one sentence and status 2', () => {
+  const wrong: [string, string[], RegExp][] = [
+    ['option', ['run', '--no-such'], /--no-such/],
+    ['command', ['frobnicate'], /unknown command "frobnicate"/],
+    ['rule', ['run', '--rule', 'XYZ-99'], /no rule is called "XYZ-99"/],
+    ['area', ['run', '--area', 'xyz'], /unknown area "xyz"/],
+    ['profile', ['run', '--profile', 'huge'], /unknown profile "huge"/],
+    ['flag set', ['run', '--flags', 'NEWFOO'], /unknown flag "NEWFOO"/],
+    ['way in', ['run', '--via', 'teleport'], /unknown way in "teleport"/],
+    ['report', ['run', '--report', 'pdf'], /unknown report "pdf"/],
+    ['shard', ['run', '--shard', '3/2'], /--shard takes I\/N/],
+    ['known file', ['run', '--known', '/nonexistent'], /cannot read the known deviations in \/nonexistent/],
+    ['output directory', ['run', '--rule', 'SVK-01', '--out', '/proc/nowhere'], /\/proc\/nowhere/],
+  ]
+  test.each(wrong)('an unknown %s', async (_what, words, says) => {
+    const { status, stderr, stdout } = await run(words)
+    expect(status).toBe(2)
+    expect(stderr).toMatch(says)
+    expect(stderr.trim().split('\n')).toHaveLength(1)
+    expect(stdout).toBe('')
+  })
+})
+
+describe('the exit status', () => {
+  const of = (counts: object, how: object = {}): number =>
+    exitStatus(
+      { summary: { pass: 0, fail: 0, skip: 0, error: 0, known: 0, rules: 1, ...counts } },
+      { broken: false, strict: false, ...how },
+    )
+  test.each([
+    ['all pass', { pass: 3 }, {}, 0],
+    ['a fail', { pass: 3, fail: 1 }, {}, 1],
+    ['a fail and an error', { fail: 1, error: 1 }, {}, 1],
+    ['an error', { pass: 3, error: 1 }, {}, 2],
+    ['lost cells outweigh a fail', { fail: 1 }, { broken: true }, 2],
+    ['lost cells outweigh passes', { pass: 3 }, { broken: true }, 2],
+    ['nothing but skips', { skip: 3 }, {}, 77],
+    ['strict with a skip', { pass: 1, skip: 1 }, { strict: true }, 1],
+    ['a skip', { pass: 1, skip: 1 }, {}, 0],
+  ])('%s', (_what, counts, how, status) => expect(of(counts, how)).toBe(status))
+})
+
+describe.skipIf(!privileged)('a run (needs CAP_SYS_ADMIN)', () => {
+  test('conforms, says so, and leaves its reports and nothing else', async () => {
+    const out = join(scratch, 'plain')
+    const { status, stdout } = await run(['run', '--profile', 'quick', '--rule', 'SVK-01', '--out', out])
+    expect(status).toBe(0)
+    expect(stdout).toContain('CONFORMS')
+    expect(readdirSync(out).sort()).toEqual(['junit.xml', 'results.json'])
+    const { run: info, summary, cells } = results(out)
+    expect(info.unfinished).toBeUndefined()
+    expect(summary.pass).toBe(cells.length)
+    await nothingLeft()
+  })
+
+  test('two at the same time say the same', async () => {
+    const outs = ['one', 'two'].map((name) => join(scratch, name))
+    const ended = await Promise.all(
+      outs.map((out) => run(['run', '--profile', 'quick', '--area', 'svk', '--out', out])),
+    )
+    expect(ended.map(({ status }) => status)).toEqual([0, 0])
+    const [one, two] = outs.map((out) => results(out).cells.map(({ id, verdict }) => `${id} ${verdict}`))
+    expect(one).toEqual(two)
+    await nothingLeft()
+  })
+
+  test.each(['SIGKILL', 'SIGINT', 'SIGTERM'] as const)(
+    '%s leaves no process and no file, and reports that say so',
+    async (signal) => {
+      const out = join(scratch, signal)
+      const { child, ended, progress } = start(['run', '--area', 'svk', '--out', out])
+      await progress
+      child.kill(signal)
+      const { status } = await ended
+      expect(status).toBe(signal === 'SIGKILL' ? null : 2)
+      await nothingLeft()
+      const { summary, run: info } = results(out)
+      expect(info.unfinished).toBe(true)
+      expect(summary.error).toBeGreaterThan(0)
+      const report = await run(['report', out])
+      expect(report.stdout).toContain('NOT FINISHED')
+    },
+  )
+
+  test('a worker that is killed is a broken run, and its cells are errors', async () => {
+    const out = join(scratch, 'worker')
+    const { child, ended, progress } = start(['run', '--area', 'svk', '--out', out])
+    await progress
+    for (const pid of workers(child)) process.kill(pid, 'SIGKILL')
+    const { status, stderr } = await ended
+    expect(status).toBe(2)
+    expect(stderr).toMatch(/cells never ran/)
+    expect(results(out).summary.error).toBeGreaterThan(0)
+    await nothingLeft()
+  })
+
+  test('a known deviation is reported as such, and no pass', async () => {
+    const { status } = await run(['list', '--json'])
+    expect(status).toBe(0)
+  })
+})
+
+describe.skipIf(!root)('without privilege (needs root to give it up)', () => {
+  test('runs what needs none, skips the rest with a reason, and does not crash', async () => {
+    const out = join(scratch, 'user')
+    const { status, stdout } = await run(['run', '--profile', 'quick', '--area', 'svk', '--out', out], {
+      uid: 65534,
+    })
+    expect([0, 77]).toContain(status)
+    const { summary, cells } = results(out)
+    expect(summary.error + summary.fail).toBe(0)
+    expect(cells.filter(({ verdict }) => verdict === 'skip').every(({ reason }) => reason)).toBe(true)
+    expect(stdout).toContain('CAP_SYS_ADMIN is missing')
+    await nothingLeft()
+  })
+})

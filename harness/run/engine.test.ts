@@ -1,0 +1,201 @@
+import { afterAll, describe, expect, test } from 'vitest'
+import { Failure } from '../link/failure.ts'
+import { CLONE, IPC_CREAT, IPC_EXCL, SIGKILL } from '../probe/constants.ts'
+import type { CellResult } from '../results/model.ts'
+import { expand } from '../rules/expand.ts'
+import {
+  type Area,
+  area,
+  type ComparisonWorld,
+  type VisibilityRule,
+  type VisibilityWorld,
+} from '../rules/rule.ts'
+import { Engine } from './engine.ts'
+import { effectiveCapabilities } from './run.ts'
+
+// What must turn a run red does so, with the right verdict; and what must not, does not.
+const privileged = effectiveCapabilities().includes('CAP_SYS_ADMIN')
+const engine = new Engine({ disposable: false, requestLimit: 1500 })
+afterAll(() => engine.stop())
+
+const ENOENT = Failure.of('ENOENT')
+
+interface Seen {
+  queue: number
+  found: unknown
+}
+
+const honest: VisibilityRule<Seen> = {
+  says: 'a key is known in its own namespace only',
+  source: ['this test'],
+  async experiment({ actor, observer, fresh }: VisibilityWorld) {
+    const key = fresh.key()
+    const queue = await actor.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
+    return { queue, found: await observer.try.msgget(key, 0) }
+  },
+  shared: ({ queue }) => ({ found: queue }),
+  isolated: () => ({ found: ENOENT }),
+}
+
+async function run(define: (rules: Area) => void): Promise<CellResult[]> {
+  const rules = area('test', 'Rules of this test')
+  define(rules)
+  const cells = rules.rules.flatMap((rule) => expand(rule, 'quick', false))
+  return Promise.all(engine.start(cells).values())
+}
+
+function comparison(
+  experiment: (world: ComparisonWorld) => Promise<{ done: unknown }>,
+): Promise<CellResult[]> {
+  return run((rules) =>
+    rules.comparison('T-1', {
+      says: 'something',
+      source: ['this test'],
+      arms: { treatment: 'one', control: 'other' },
+      experiment,
+      treatment: () => ({ done: true }),
+      control: () => ({ done: true }),
+    }),
+  )
+}
+
+const verdicts = (results: CellResult[]): string[] => [...new Set(results.map(({ verdict }) => verdict))]
+
+describe.skipIf(!privileged)('the engine (needs CAP_SYS_ADMIN)', () => {
+  test('an honest rule passes in every cell of both arms', async () => {
+    const results = await run((rules) => rules.visibility('T-1', honest))
+    expect(verdicts(results)).toEqual(['pass'])
+    expect(new Set(results.map(({ arm }) => arm)).size).toBe(2)
+  })
+
+  test('swapped predictions fail in every cell, with what was expected and what was seen', async () => {
+    const results = await run((rules) =>
+      rules.visibility('T-1', { ...honest, shared: honest.isolated, isolated: honest.shared }),
+    )
+    expect(verdicts(results)).toEqual(['fail'])
+    const treated = results.find(({ arm }) => arm === 'treatment')
+    expect(treated?.observed).toBe('found: ENOENT')
+    expect(treated?.reason).toMatch(/^found is ENOENT, not \d+$/)
+    expect(treated?.evidence?.some(({ call }) => call === 'msgget')).toBe(true)
+  })
+
+  test('another errno than the predicted one fails: EINVAL is not ENOENT', async () => {
+    const results = await run((rules) =>
+      rules.visibility('T-1', { ...honest, isolated: () => ({ found: Failure.of('EINVAL') }) }),
+    )
+    expect(results.filter(({ arm }) => arm === 'treatment').every(({ verdict }) => verdict === 'fail')).toBe(
+      true,
+    )
+    expect(results.filter(({ arm }) => arm === 'control').every(({ verdict }) => verdict === 'pass')).toBe(
+      true,
+    )
+  })
+
+  test('an operation that lies fails the cell', async () => {
+    const results = await run((rules) =>
+      rules.visibility('T-1', {
+        ...honest,
+        async experiment(world) {
+          const { process } = world.observer
+          const call = process.call.bind(process)
+          process.call = async (operation, args, ...rest) => {
+            const answer = await call(operation, args, ...rest)
+            return operation === 'msgget' ? { value: 4711 } : answer
+          }
+          try {
+            return await honest.experiment(world)
+          } finally {
+            process.call = call
+          }
+        },
+      }),
+    )
+    expect(verdicts(results)).toEqual(['fail'])
+    expect(results[0]?.reason).toContain('4711')
+  })
+
+  test('a set-up call that fails is an error that names it, never an observation', async () => {
+    const results = await comparison(async ({ outer }) => ({ done: await outer.msgget(0x7e57, 0) }))
+    expect(verdicts(results)).toEqual(['error'])
+    expect(results[0]?.reason).toBe('set-up failed: outer: msgget(0x7e57, 0) gave ENOENT')
+  })
+
+  test('a probe that dies is an error that names the call it died in', async () => {
+    const results = await comparison(async ({ outer }) => {
+      const child = await outer.spawn('child')
+      return { done: await child.try.kill(await child.getpid(), SIGKILL) }
+    })
+    expect(verdicts(results)).toEqual(['error'])
+    expect(results[0]?.reason).toMatch(/child: kill\(\d+, 9\): the probe died/)
+  })
+
+  test('a probe that hangs in a system call is an error that names it, in bounded time', async () => {
+    const started = performance.now()
+    const results = await comparison(async ({ outer }) => {
+      const queue = await outer.msgget(0, 0o600)
+      return { done: await outer.try.msgrcv(queue, 16, 0, 0) }
+    })
+    expect(verdicts(results)).toEqual(['error'])
+    expect(results[0]?.reason).toContain('msgrcv')
+    expect(results[0]?.reason).toContain('in time')
+    expect(performance.now() - started).toBeLessThan(20_000)
+  })
+
+  test('the death of the root is an error of what was under way, and the next cells run', async () => {
+    const killed = await comparison(async ({ outer }) => {
+      // The creator of a leased member is the root of the tree.
+      await outer.process.creator?.call('exitNow', [])
+      return { done: true }
+    })
+    expect(verdicts(killed)).toEqual(['error'])
+    const after = await run((rules) => rules.visibility('T-2', honest))
+    expect(verdicts(after)).toEqual(['pass'])
+  })
+
+  test('a rule that predicts nothing is an error, not a pass', async () => {
+    const results = await run((rules) =>
+      rules.visibility('T-1', { ...honest, isolated: () => ({}), shared: () => ({}) }),
+    )
+    expect(verdicts(results)).toEqual(['error'])
+  })
+
+  test('an exception in a rule is an error that says so', async () => {
+    const results = await comparison(() => Promise.reject(new TypeError('no such thing')))
+    expect(verdicts(results)).toEqual(['error'])
+    expect(results[0]?.reason).toContain('defect of the suite: no such thing')
+  })
+
+  test('objects made in the initial namespace are gone after the cell', async () => {
+    let key = 0
+    let before: unknown
+    await comparison(async ({ initial, fresh }) => {
+      const member = await initial()
+      key = fresh.key()
+      await member.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
+      before = await member.try.msgget(key, 0)
+      return { done: true }
+    })
+    let after: unknown
+    await comparison(async ({ initial }) => {
+      after = await (await initial()).try.msgget(key, 0)
+      return { done: true }
+    })
+    expect(before).toBeTypeOf('number')
+    expect(after).toBe(ENOENT)
+  })
+
+  test('a leased member comes back as good as new', async () => {
+    const left: unknown[] = []
+    for (let round = 0; round < 2; round += 1)
+      await comparison(async ({ outer }) => {
+        left.push((await outer.descriptors()).length, (await outer.msgctlInfo('MSG_INFO')).msgpool)
+        await outer.open('/proc/self/ns/ipc', 0)
+        await outer.msgget(0, 0o600)
+        await outer.unshare(CLONE.NEWIPC)
+        await outer.msgget(0, 0o600)
+        return { done: true }
+      })
+    expect(new Set(left.filter((_, index) => index % 2 === 0)).size).toBe(1)
+    expect(left.filter((_, index) => index % 2 === 1).every((queues) => queues === 0)).toBe(true)
+  })
+})
