@@ -1,5 +1,5 @@
 /** The probe's end of its connection to the harness: lines of JSON over a UNIX stream socket. */
-import { closeSync, readSync, writeSync } from 'node:fs'
+import { closeSync, readdirSync, readlinkSync, readSync, writeSync } from 'node:fs'
 import { O_CLOEXEC } from './constants.ts'
 import { unixAddress } from './operations/descriptors.ts'
 import { syscall } from './syscalls.ts'
@@ -19,6 +19,31 @@ let directory = -1
 let path = ''
 let pending = ''
 const input = Buffer.alloc(65536)
+
+/**
+ * Node's own eventfds. A garbage collection may post a task and wake the event loop through one, and libuv
+ * aborts the process when it is closed; kept open it means nothing, since a probe never runs that loop.
+ */
+const wakeups = eventfds()
+
+function eventfds(): number[] {
+  try {
+    return readdirSync('/proc/self/fd')
+      .map(Number)
+      .filter((descriptor) => linkOf(descriptor) === 'anon_inode:[eventfd]')
+  } catch {
+    return []
+  }
+}
+
+function linkOf(descriptor: number): string {
+  try {
+    return readlinkSync(`/proc/self/fd/${descriptor}`)
+  } catch {
+    // It was the one that listed the directory.
+    return ''
+  }
+}
 
 function isCode(problem: unknown, code: string): boolean {
   return problem instanceof Error && 'code' in problem && problem.code === code
@@ -63,10 +88,10 @@ export function adopt(descriptor: number): void {
   pending = ''
 }
 
-/** Closes every descriptor but standard streams and these: an inherited nsfd would be a pin. */
+/** Closes every descriptor but standard streams, Node's wake-ups and these: an inherited nsfd would be a pin. */
 export function closeAllBut(keep: readonly number[]): void {
   let first = 3
-  for (const descriptor of [...new Set(keep)].sort((a, b) => a - b)) {
+  for (const descriptor of [...new Set([...keep, ...wakeups])].sort((a, b) => a - b)) {
     if (descriptor < 3) continue
     if (descriptor > first) closeRange(first, descriptor - 1)
     first = descriptor + 1
