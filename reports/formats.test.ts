@@ -88,6 +88,7 @@ describe('KTAP', () => {
         'known deviation: the tracker has it',
         'user namespaces are disabled here',
         'nsenter(1) is not installed',
+        'see its rules',
       ]),
     )
   })

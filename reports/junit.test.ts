@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { XMLParser, XMLValidator } from 'fast-xml-parser'
@@ -178,6 +179,36 @@ test('any text whatever gives valid XML, and the text arrives', async () => {
   const results = sampleResults([sampleFailure({ reason: 'a]]>b]]>c \u001b[31mred\u001b[0m <&>"' })])
   expect(await validate(results)).toMatchObject({ valid: true })
   expect(parse(results).testsuite[0].testcase[0].failure.message).toBe('a]]>b]]>c red <&>"')
+})
+
+/** Debian's python3-junitparser, a reader that CI scripts use. */
+const hasJunitparser = spawnSync('python3', ['-c', 'import junitparser']).status === 0
+
+test.skipIf(!hasJunitparser)("Python's junitparser reads it (skipped without python3-junitparser)", () => {
+  const script = `
+import sys, json, junitparser
+xml = junitparser.JUnitXml.fromstring(sys.stdin.buffer.read())
+cases = [case for suite in xml for case in suite]
+print(json.dumps({
+  "counts": [xml.tests, xml.failures, xml.errors, xml.skipped],
+  "suites": [suite.name for suite in xml],
+  "results": [[type(one).__name__, one.message] for case in cases for one in case.result],
+}))`
+  const { stdout, stderr } = spawnSync('python3', ['-c', script], {
+    input: textOf(renderJunit(all)),
+    encoding: 'utf8',
+  })
+  expect(stderr).toBe('')
+  expect(JSON.parse(stdout)).toEqual({
+    counts: [5, 1, 1, 2],
+    suites: ['svk'],
+    results: [
+      ['Failure', 'expected found to fail with ENOENT, got 32769'],
+      ['Skipped', 'nsenter(1) is not installed'],
+      ['Skipped', 'known deviation: the tracker has it'],
+      ['Error', 'the probe died'],
+    ],
+  })
 })
 
 test('the schema is part of the package', () => {

@@ -79,6 +79,17 @@ test('the matrix counts every cell once', () => {
   }
 })
 
+test('every subset of seven flags fits, each cell in one column', () => {
+  const flags = ['NEWIPC', 'NEWNS', 'NEWPID', 'NEWUTS', 'NEWUSER', 'NEWNET', 'NEWCGROUP']
+  const cells = Array.from({ length: 128 }, (_, place) =>
+    sampleCell({ flags: flags.filter((_, bit) => place & (1 << bit)) }),
+  )
+  const rows = renderTerminal(sampleResults(cells), plain).match(/^SVK .*$/gm) ?? []
+  // Binomial coefficients of six: the flags beside NEWIPC.
+  for (const row of rows) expect(row.split(/ +/)).toEqual(['SVK', '1', '6', '15', '20', '15', '6', '1', '64'])
+  expect(rows).toHaveLength(2)
+})
+
 test('colour only when told, and never from what was tested', () => {
   const results = sampleResults([
     sampleFailure({ reason: '\u001b[2Jgone', observed: '\u001b]0;title\u0007x', via: '\u009b31mclone' }),
