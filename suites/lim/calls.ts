@@ -1,0 +1,20 @@
+/** LIM-01, LIM-02: limits on one call. */
+import { MSGMAX, MSGMNB } from '../../fixtures/limits.ts'
+import type { Area } from '../../fixtures/rules.ts'
+import { limitRule } from './rule.ts'
+
+export function callLimitRules(lim: Area): void {
+  limitRule(lim, 'LIM-01', {
+    says: 'msgmax of the sender’s IPC namespace bounds a message: a larger one is EINVAL',
+    source: ['msgop(2)', 'ipc/msg.c: do_msgsnd'],
+    since: '2.6.19',
+    limits: [MSGMAX],
+  })
+
+  limitRule(lim, 'LIM-02', {
+    says: 'msgmnb of its IPC namespace is the capacity of a new message queue: what does not fit is EAGAIN',
+    source: ['msgop(2)', 'ipc/msg.c: newque'],
+    since: '2.6.19',
+    limits: [MSGMNB],
+  })
+}

@@ -1,0 +1,2 @@
+import type { Area } from '../../fixtures/rules.ts'
+export function ipcNamespaceCountRules(_lim: Area): void {}

@@ -1,0 +1,237 @@
+/** LIM-10 to LIM-14: RLIMIT_MSGQUEUE counts bytes of POSIX queues by user, not by IPC namespace. */
+import {
+  type Area,
+  CLONE,
+  EMFILE,
+  EPERM,
+  failed,
+  type Member,
+  O_CREAT,
+  O_RDWR,
+  type Outcome,
+  PR_SET_KEEPCAPS,
+  RLIMIT_MSGQUEUE,
+} from '../../fixtures/rules.ts'
+
+/** Room for one queue of default size (82880 bytes with 64-bit pointers), not for two. */
+const ONE_QUEUE = 100_000
+
+const SOURCE = ['getrlimit(2): RLIMIT_MSGQUEUE', 'ipc/mqueue.c: mqueue_get_inode']
+
+/** A queue of default size. */
+async function create(member: Member, name: string): Promise<Outcome<number>> {
+  return member.try.mq_create(name, O_CREAT | O_RDWR, 0o600, null)
+}
+
+const made = (outcome: Outcome<number>): unknown => (failed(outcome) ? outcome : 'made')
+
+/** Becomes a user who may have that many bytes of queues. */
+async function asUser(member: Member, uid: number, bytes = ONE_QUEUE): Promise<Member> {
+  await member.setrlimit(RLIMIT_MSGQUEUE, bytes, bytes)
+  await member.becomeUser(uid)
+  return member
+}
+
+/** Whether the user can make a queue of default size now; gives it back. */
+async function room(member: Member, name: string): Promise<unknown> {
+  const queue = await create(member, name)
+  if (failed(queue)) return queue
+  await member.mq_unlink(name)
+  await member.close(queue)
+  return 'room'
+}
+
+export function queueByteRules(lim: Area): void {
+  lim.comparison('LIM-10', {
+    says: 'RLIMIT_MSGQUEUE counts the queues of a user in all IPC namespaces together',
+    source: [...SOURCE, 'kernel/ucount.c: inc_rlimit_ucounts'],
+    needs: ['POSIX_MQUEUE', 'CAP_SETUID'],
+    since: '2.6.30',
+    bugs: [
+      {
+        id: 'BUG-21',
+        fix: 'ucounts: Fix regression preventing increasing of rlimits in init_user_ns: queues are refused that the limit allows',
+        fixedIn: '5.15',
+        looksLike: { first: EMFILE },
+      },
+    ],
+    arms: { treatment: 'one user in two IPC namespaces', control: 'two users in two IPC namespaces' },
+    async experiment({ enter, arm, fresh, eventually }) {
+      const uid = fresh.uid()
+      const one = await asUser(await enter('one'), uid)
+      const other = await asUser(await enter('other'), arm === 'treatment' ? uid : fresh.uid())
+      const third = await asUser(await enter('third'), uid)
+      const name = fresh.name()
+      const queue = await create(one, name)
+      const second = await create(other, name)
+      const again = await create(one, fresh.name())
+      if (!failed(queue)) {
+        await one.close(queue)
+        await one.mq_unlink(name)
+      }
+      return {
+        first: made(queue),
+        second: made(second),
+        again: made(again),
+        returned: await eventually(
+          () => room(third, fresh.name()),
+          (seen) => seen === 'room',
+        ),
+      }
+    },
+    treatment: () => ({ first: 'made', second: EMFILE, again: EMFILE, returned: 'room' }),
+    control: () => ({ first: 'made', second: 'made', again: EMFILE, returned: 'room' }),
+  })
+
+  lim.comparison('LIM-11', {
+    says: 'a queue is charged maxmsg × (msgsize + the kernel’s own bytes for each message), to the byte',
+    source: SOURCE,
+    needs: ['POSIX_MQUEUE', 'CAP_SETUID'],
+    since: '3.5',
+    arms: { treatment: 'the limit is one byte less', control: 'the limit is the charge' },
+    async experiment({ enter, arm, fresh }) {
+      const user = await asUser(await enter('user'), fresh.uid(), 500_000)
+      const fits = async (
+        bytes: number,
+        size: { maxmsg: number; msgsize: number } | null,
+      ): Promise<unknown> => {
+        await user.setrlimit(RLIMIT_MSGQUEUE, bytes, 500_000)
+        const name = fresh.name()
+        const queue = await user.try.mq_create(name, O_CREAT | O_RDWR, 0o600, size)
+        if (failed(queue)) return queue
+        await user.mq_unlink(name)
+        await user.close(queue)
+        return 'made'
+      }
+      // The kernel's own part (48 + 48 bytes where pointers have 64 bits) is found with the smallest queue.
+      let [least, most] = [64, 1024]
+      while (least < most) {
+        const middle = Math.floor((least + most) / 2)
+        if ((await fits(middle, { maxmsg: 1, msgsize: 64 })) === 'made') most = middle
+        else least = middle + 1
+      }
+      const own = least - 64
+      const less = arm === 'treatment' ? 1 : 0
+      return {
+        own,
+        small: await fits(1 * (64 + own) - less, { maxmsg: 1, msgsize: 64 }),
+        long: await fits(1 * (8192 + own) - less, { maxmsg: 1, msgsize: 8192 }),
+        many: await fits(10 * (8 + own) - less, { maxmsg: 10, msgsize: 8 }),
+        byDefault: await fits(10 * (8192 + own) - less, null),
+      }
+    },
+    treatment: () => ({ own: 96, small: EMFILE, long: EMFILE, many: EMFILE, byDefault: EMFILE }),
+    control: () => ({ own: 96, small: 'made', long: 'made', many: 'made', byDefault: 'made' }),
+  })
+
+  lim.comparison('LIM-12', {
+    says: 'the charge of a queue lasts until the queue is gone, by close after unlink or with its IPC namespace (getrlimit(2): until removed)',
+    source: [...SOURCE, 'ipc/mqueue.c: mqueue_evict_inode', 'ipc/namespace.c: put_ipc_ns'],
+    needs: ['POSIX_MQUEUE', 'CAP_SETUID'],
+    variants: ['closed', 'namespace-dead'],
+    arms: { treatment: 'the queue is still there', control: 'the queue is gone' },
+    async experiment({ outer, enter, arm, variant, fresh, eventually }) {
+      const uid = fresh.uid()
+      const watcher = await asUser(await outer.spawn('watcher'), uid)
+      const look = () => room(watcher, fresh.name())
+      const before = await look()
+      const holder = await enter('holder')
+      const creator = await asUser(await holder.spawn('creator'), uid)
+      const name = fresh.name()
+      const queue = await create(creator, name)
+      const whileOpen = await look()
+      if (variant === 'closed') {
+        const unlinked = await creator.try.mq_unlink(name)
+        const afterUnlink = await look()
+        if (arm === 'control' && !failed(queue)) await creator.close(queue)
+        const after = arm === 'control' ? await eventually(look, (seen) => seen === 'room') : await look()
+        return { before, queue: made(queue), whileOpen, unlinked, afterUnlink, after }
+      }
+      await creator.exitAndReap()
+      const afterUnlink = await look()
+      if (arm === 'control') await holder.exitAndReap()
+      const after = arm === 'control' ? await eventually(look, (seen) => seen === 'room') : await look()
+      return { before, queue: made(queue), whileOpen, unlinked: 0, afterUnlink, after }
+    },
+    treatment: () => ({
+      before: 'room',
+      queue: 'made',
+      whileOpen: EMFILE,
+      unlinked: 0,
+      afterUnlink: EMFILE,
+      after: EMFILE,
+    }),
+    control: () => ({
+      before: 'room',
+      queue: 'made',
+      whileOpen: EMFILE,
+      unlinked: 0,
+      afterUnlink: EMFILE,
+      after: 'room',
+    }),
+  })
+
+  lim.comparison('LIM-13', {
+    says: 'a queue made inside a user namespace also counts against its creator in every ancestor',
+    source: ['kernel/ucount.c: inc_rlimit_ucounts', 'ipc/mqueue.c: mqueue_get_inode'],
+    needs: ['POSIX_MQUEUE', 'USER_NS', 'CAP_SETUID'],
+    since: '5.14',
+    arms: { treatment: 'the creator of the user namespace, outside', control: 'another user outside' },
+    async experiment({ outer, arm, fresh, eventually }) {
+      const uid = fresh.uid()
+      // Two generations: the queue is made by the user's own child user namespace's child.
+      const creator = await inOwnUserNamespace(outer, uid)
+      const outside = await asUser(await outer.spawn('outside'), arm === 'treatment' ? uid : fresh.uid())
+      const before = await room(outside, fresh.name())
+      const queue = await create(creator, fresh.name())
+      const whileThere = await room(outside, fresh.name())
+      await creator.exitAndReap()
+      const look = () => room(outside, fresh.name())
+      return {
+        before,
+        queue: made(queue),
+        whileThere,
+        returned: await eventually(look, (seen) => seen === 'room'),
+      }
+    },
+    treatment: () => ({ before: 'room', queue: 'made', whileThere: EMFILE, returned: 'room' }),
+    control: () => ({ before: 'room', queue: 'made', whileThere: 'room', returned: 'room' }),
+  })
+
+  lim.comparison('LIM-14', {
+    says: 'root of a child user namespace cannot raise its hard RLIMIT_MSGQUEUE',
+    source: ['setrlimit(2)', 'kernel/sys.c: do_prlimit'],
+    needs: ['USER_NS'],
+    arms: { treatment: 'raised', control: 'lowered' },
+    async experiment({ outer, arm, enter }) {
+      const limited = await outer.spawn('limited')
+      await limited.setrlimit(RLIMIT_MSGQUEUE, 50_000, 50_000)
+      const root = await enter('root', { from: limited, flags: ['NEWUSER', 'NEWIPC'] })
+      const holds = (await root.capabilities()).includes('CAP_SYS_RESOURCE')
+      const wanted = arm === 'treatment' ? 50_001 : 49_999
+      const set = await root.try.setrlimit(RLIMIT_MSGQUEUE, 50_000 - 1, wanted)
+      return { holds, set, limit: await root.getrlimit(RLIMIT_MSGQUEUE) }
+    },
+    treatment: () => ({ holds: true, set: EPERM, limit: { soft: 50_000, hard: 50_000 } }),
+    control: () => ({ holds: true, set: 0, limit: { soft: 49_999, hard: 49_999 } }),
+  })
+}
+
+/** The user, in a user namespace inside another that both are of its own making, with an IPC namespace. */
+async function inOwnUserNamespace(outer: Member, uid: number): Promise<Member> {
+  const member = await outer.spawn('creator')
+  const every = await member.capabilities()
+  await member.prctl(PR_SET_KEEPCAPS, 1)
+  await asUser(member, uid)
+  // Where unprivileged users may make no user namespace, the capability allows it.
+  await member.setCapabilities(every)
+  let known = uid
+  for (const flags of [CLONE.NEWUSER, CLONE.NEWUSER | CLONE.NEWIPC]) {
+    await member.unshare(flags)
+    await member.writeFile('/proc/self/setgroups', 'deny')
+    await member.writeFile('/proc/self/uid_map', `0 ${known} 1`)
+    await member.writeFile('/proc/self/gid_map', `0 ${known} 1`)
+    known = 0
+  }
+  return member
+}

@@ -1,0 +1,195 @@
+/** The experiment that every limit of an IPC namespace goes through, and the reckoning of what must come of it. */
+import { type CallLimit, currentLimit, type TotalLimit } from '../../fixtures/limits.ts'
+import {
+  type Area,
+  EACCES,
+  EPERM,
+  type Flag,
+  type Member,
+  oneOf,
+  type VisibilityWorld,
+} from '../../fixtures/rules.ts'
+import { inChildUserNamespace, inInitial, readSysctl, writeSysctl } from '../../fixtures/sysctls.ts'
+
+type Side = 'actor' | 'observer'
+type AnyLimit = CallLimit | TotalLimit
+
+/** One step: a limit set, a call of so many units, a unit more or less held, or the *_INFO calls asked. */
+type Step =
+  | { does: 'set'; side: Side; to: number }
+  | { does: 'use'; side: Side; units: number }
+  | { does: 'add' | 'remove' | 'ask'; side: Side }
+
+/** Lowered for the actor alone, then raised for the observer alone. */
+function callScript({ low, high }: CallLimit): Step[] {
+  const both = (units: number): Step[] => [
+    { does: 'use', side: 'actor', units },
+    { does: 'use', side: 'observer', units },
+  ]
+  return [
+    ...both(low + 1),
+    { does: 'set', side: 'actor', to: low },
+    ...both(low),
+    ...both(low + 1),
+    { does: 'ask', side: 'actor' },
+    { does: 'ask', side: 'observer' },
+    { does: 'set', side: 'observer', to: high },
+    ...both(high),
+    ...both(high + 1),
+    { does: 'ask', side: 'actor' },
+    { does: 'ask', side: 'observer' },
+  ]
+}
+
+/** Each fills what it may have; then the observer may have more, and the actor gives one back. */
+function totalScript({ low, high }: TotalLimit): Step[] {
+  const fill = (side: Side): Step[] => Array.from({ length: low + 1 }, () => ({ does: 'add', side }))
+  return [
+    { does: 'set', side: 'actor', to: low },
+    ...fill('actor'),
+    { does: 'set', side: 'observer', to: low },
+    ...fill('observer'),
+    { does: 'ask', side: 'actor' },
+    { does: 'set', side: 'observer', to: high },
+    { does: 'ask', side: 'actor' },
+    { does: 'ask', side: 'observer' },
+    { does: 'add', side: 'observer' },
+    { does: 'add', side: 'actor' },
+    { does: 'remove', side: 'actor' },
+    { does: 'add', side: 'actor' },
+    { does: 'add', side: 'actor' },
+  ]
+}
+
+const script = (limit: AnyLimit): Step[] => ('add' in limit ? totalScript(limit) : callScript(limit))
+
+interface Seen {
+  /** Limits at the beginning. */
+  first: Record<Side, number>
+  steps: string[]
+  outcomes: unknown[]
+}
+
+/** The limit of the initial namespace is left alone: other programs live there. */
+const NOT_SET = 'not set'
+
+/** Sets one of a file's values, and leaves its others. */
+async function set(member: Member, limit: AnyLimit, to: number): Promise<unknown> {
+  const now = String(await readSysctl(member, limit.path)).split(' ')
+  now[limit.field] = limit.text(to).split(' ')[limit.field] as string
+  return writeSysctl(member, limit.path, now.join(' '))
+}
+
+async function perform(limit: AnyLimit, world: VisibilityWorld): Promise<Seen> {
+  const { actor, observer, fresh } = world
+  const sides = { actor, observer }
+  const makers: Record<Side, Member> = { ...sides }
+  // POSIX queues count by user too, and CAP_SYS_RESOURCE lifts their limits: made by users of their own.
+  if (limit.needs.includes('MQUEUE_SYSCTL'))
+    for (const side of ['actor', 'observer'] as const) {
+      makers[side] = await sides[side].spawn(`${side}'s user`)
+      await makers[side].becomeUser(fresh.uid())
+    }
+  const held: Record<Side, { made: number; name: string }[]> = { actor: [], observer: [] }
+  const one = async (step: Step): Promise<unknown> => {
+    const { side } = step
+    switch (step.does) {
+      case 'set':
+        return inInitial(world, side) ? NOT_SET : set(sides[side], limit, step.to)
+      case 'use':
+        return 'use' in limit ? limit.use(makers[side], step.units, fresh.name()) : 0
+      case 'ask':
+        return limit.told(makers[side])
+      case 'add': {
+        const name = fresh.name()
+        const made = 'add' in limit ? await limit.add(makers[side], name) : 0
+        if (typeof made !== 'number') return made
+        held[side].push({ made, name })
+        return 'added'
+      }
+      case 'remove': {
+        const last = held[side].pop()
+        if (!last || !('add' in limit)) return 'nothing to remove'
+        await limit.remove(makers[side], last.made, last.name)
+        return 'removed'
+      }
+    }
+  }
+  const first = { actor: await currentLimit(actor, limit), observer: await currentLimit(observer, limit) }
+  const outcomes: unknown[] = []
+  const steps = script(limit)
+  for (const step of steps) outcomes.push(await one(step))
+  return { first, steps: steps.map(describe), outcomes }
+}
+
+function describe(step: Step): string {
+  const what = step.does === 'set' ? `set ${step.to}` : step.does === 'use' ? `use ${step.units}` : step.does
+  return `${step.side}: ${what}`
+}
+
+/** Reckons what each step must come to, with one account for each namespace. */
+function reckon(limit: AnyLimit, { first, outcomes }: Seen, world: VisibilityWorld): unknown[] {
+  const account = (side: Side) => ({
+    limit: first[side],
+    held: 0,
+    // What others hold in the initial namespace is not known, only that it is far from the limit.
+    counted: !inInitial(world, side),
+  })
+  const actor = account('actor')
+  const accounts = { actor, observer: world.relation.ipc === 'same' ? actor : account('observer') }
+  const heldBy: Record<Side, number> = { actor: 0, observer: 0 }
+  const outcomeOf = (step: Step, at: number): unknown => {
+    const own = accounts[step.side]
+    if (step.does === 'set') {
+      if (inInitial(world, step.side)) return NOT_SET
+      if (outcomes[at] === 0) own.limit = step.to
+      // Before 6.9 root of a user namespace may not write; that is another rule's.
+      return inChildUserNamespace(world, step.side) ? oneOf(0, EACCES, EPERM) : 0
+    }
+    if (step.does === 'use') return step.units <= own.limit ? 0 : limit.over
+    if (step.does === 'ask') return limit.asked.map(() => own.limit)
+    if (step.does === 'add') {
+      if (own.counted && own.held >= own.limit) return limit.over
+      own.held += 1
+      heldBy[step.side] += 1
+      return 'added'
+    }
+    if (heldBy[step.side] === 0) return 'nothing to remove'
+    heldBy[step.side] -= 1
+    own.held -= 1
+    return 'removed'
+  }
+  return script(limit).map(outcomeOf)
+}
+
+const variantOf = ({ variant, name }: AnyLimit): string => variant ?? name
+
+/** Limits have nothing to do with the other kinds of namespaces. */
+const plainOrUser = (flags: readonly Flag[]): boolean =>
+  flags.every((flag) => flag === 'NEWIPC' || flag === 'NEWUSER')
+
+/** A rule on limits: each is enforced where it was set and nowhere else, whatever other namespaces have or hold. */
+export function limitRule(
+  lim: Area,
+  id: string,
+  rule: { says: string; source: readonly string[]; since: string; limits: readonly AnyLimit[] },
+): void {
+  const { limits, ...what } = rule
+  const named = (name: string): AnyLimit => limits.find((limit) => variantOf(limit) === name) as AnyLimit
+  const predict = (seen: Seen, world: VisibilityWorld) => ({
+    outcomes: reckon(named(world.variant), seen, world),
+  })
+  const [only] = limits
+  lim.visibility(id, {
+    ...what,
+    needs: (only as AnyLimit).needs.includes('MQUEUE_SYSCTL')
+      ? ['MQUEUE_SYSCTL', 'CAP_SETUID']
+      : ['SYSVIPC_SYSCTL'],
+    variants: limits.map(variantOf),
+    flags: plainOrUser,
+    ownWorld: true,
+    experiment: (world) => perform(named(world.variant), world),
+    shared: predict,
+    isolated: predict,
+  })
+}

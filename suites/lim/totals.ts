@@ -1,0 +1,109 @@
+/** LIM-03 to LIM-06: limits on what an IPC namespace holds, and on its segments and semaphore sets. */
+import { MSGMNI, SEMMNI, SEMMNS, SEMMSL, SEMOPM, SHMALL, SHMMAX, SHMMNI } from '../../fixtures/limits.ts'
+import {
+  type Area,
+  E2BIG,
+  EINVAL,
+  ENOSPC,
+  IPC_CREAT,
+  IPC_NOWAIT,
+  IPC_PRIVATE,
+  type Member,
+} from '../../fixtures/rules.ts'
+import { limitRule } from './rule.ts'
+
+export function totalLimitRules(lim: Area): void {
+  limitRule(lim, 'LIM-03', {
+    says: 'msgmni, semmni and shmmni bound the objects of one IPC namespace: one more is ENOSPC',
+    source: ['proc_sys_kernel(5)', 'ipc/util.c: ipc_addid'],
+    since: '2.6.19',
+    limits: [MSGMNI, SEMMNI, SHMMNI],
+  })
+
+  limitRule(lim, 'LIM-04', {
+    says: 'shmmax bounds a segment (EINVAL), shmall the pages of all segments of one IPC namespace (ENOSPC)',
+    source: ['shmget(2)', 'ipc/shm.c: newseg'],
+    since: '2.6.19',
+    limits: [SHMMAX, SHMALL],
+  })
+
+  limitRule(lim, 'LIM-05', {
+    says: 'SEMMSL bounds a set (EINVAL), SEMMNS the semaphores of one IPC namespace (ENOSPC), SEMOPM one semop (E2BIG)',
+    source: ['semget(2)', 'semop(2)', 'ipc/sem.c: newary', 'ipc/sem.c: do_semtimedop'],
+    since: '2.6.19',
+    limits: [SEMMSL, SEMMNS, SEMOPM],
+  })
+
+  lim.comparison('LIM-06', {
+    says: 'lowering a limit neither removes nor shrinks objects that exist; only new ones are refused',
+    source: ['proc_sys_kernel(5)', 'ipc/msg.c: newque', 'ipc/sem.c: newary', 'ipc/shm.c: newseg'],
+    needs: ['SYSVIPC_SYSCTL'],
+    arms: { treatment: 'objects made before', control: 'objects made after' },
+    async experiment({ outer, arm }) {
+      const lower = async (): Promise<void> => {
+        await outer.writeFile('/proc/sys/kernel/msgmnb', '10')
+        await outer.writeFile('/proc/sys/kernel/shmmax', '10')
+        await outer.writeFile('/proc/sys/kernel/sem', '1 100 1 100')
+      }
+      const forbid = async (): Promise<void> => {
+        await outer.writeFile('/proc/sys/kernel/msgmni', '0')
+        await outer.writeFile('/proc/sys/kernel/shmmni', '0')
+        await outer.writeFile('/proc/sys/kernel/sem', '0 0 1 0')
+      }
+      if (arm === 'control') await lower()
+      const queue = await outer.try.msgget(IPC_PRIVATE, IPC_CREAT | 0o600)
+      const set = await outer.try.semget(IPC_PRIVATE, 2, IPC_CREAT | 0o600)
+      const segment = await outer.try.shmget(IPC_PRIVATE, 8192, IPC_CREAT | 0o600)
+      if (arm === 'control') return { queue, set, segment, ...(await use(outer, { queue, set, segment })) }
+      await lower()
+      await forbid()
+      return {
+        ...(await use(outer, { queue, set, segment })),
+        moreQueues: await outer.try.msgget(IPC_PRIVATE, IPC_CREAT | 0o600),
+        moreSets: await outer.try.semget(IPC_PRIVATE, 1, IPC_CREAT | 0o600),
+        moreSegments: await outer.try.shmget(IPC_PRIVATE, 1, IPC_CREAT | 0o600),
+      }
+    },
+    treatment: () => ({
+      capacity: 16384,
+      sent: 0,
+      sems: 2,
+      changed: 0,
+      twoOperations: E2BIG,
+      bytes: 8192,
+      attached: 'the text',
+      moreQueues: ENOSPC,
+      moreSets: EINVAL,
+      moreSegments: ENOSPC,
+    }),
+    control: () => ({ capacity: 10, set: EINVAL, segment: EINVAL }),
+  })
+}
+
+/** Uses a queue, a set of two and a segment in full; `undefined` for those that could not be made. */
+async function use(
+  member: Member,
+  { queue, set, segment }: Record<'queue' | 'set' | 'segment', unknown>,
+): Promise<Record<string, unknown>> {
+  const seen: Record<string, unknown> = {}
+  if (typeof queue === 'number') {
+    seen.sent = await member.try.msgsnd(queue, 1, 'm'.repeat(100), IPC_NOWAIT)
+    seen.capacity = (await member.msgctlStat(queue)).qbytes
+  }
+  if (typeof set === 'number') {
+    seen.sems = (await member.semctlStat(set)).nsems
+    seen.changed = await member.try.semop(set, [{ index: 1, change: 1 }])
+    seen.twoOperations = await member.try.semop(set, [
+      { index: 0, change: 1 },
+      { index: 1, change: 1 },
+    ])
+  }
+  if (typeof segment === 'number') {
+    seen.bytes = (await member.shmctlStat(segment)).segsz
+    const address = await member.shmat(segment)
+    await member.writeMemory(address + 5000, 'the text')
+    seen.attached = await member.readMemory(address + 5000, 100)
+    await member.shmdt(address)
+  }
+  return seen
+}
