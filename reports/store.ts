@@ -18,6 +18,14 @@ export { readResults } from './read.ts'
 /** What a planned cell says until its result is there. */
 export const NEVER_RAN = 'the run ended before this cell ran'
 
+/** How a run ended. */
+export interface RunEnd {
+  /** Wall time in milliseconds. */
+  durationMs: number
+  /** Somebody ended it before its time: the reports say that it is not finished. */
+  interrupted?: boolean
+}
+
 /** A run that is being written down. */
 export interface OpenRun {
   /**
@@ -31,7 +39,7 @@ export interface OpenRun {
    * Writes results.json, junit.xml and the formats asked for, removes the log, and returns the paths in
    * that order. `durationMs` is the wall time of the run. Cells that never came stay `error`.
    */
-  finish(end: { durationMs: number }, formats?: readonly FormatName[]): string[]
+  finish(end: RunEnd, formats?: readonly FormatName[]): string[]
 }
 
 /**
@@ -100,9 +108,9 @@ class Store implements OpenRun {
     return { schema: RESULTS_SCHEMA, run: this.#run, summary: summarize(cells), cells }
   }
 
-  finish(end: { durationMs: number }, formats: readonly FormatName[] = []): string[] {
+  finish(end: RunEnd, formats: readonly FormatName[] = []): string[] {
     const { unfinished: _, ...run } = this.#run
-    this.#run = { ...run, durationMs: end.durationMs }
+    this.#run = { ...run, durationMs: end.durationMs, ...(end.interrupted ? { unfinished: true } : {}) }
     const paths = this.#write(formats)
     this.#log.remove()
     return paths

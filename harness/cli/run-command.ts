@@ -24,7 +24,7 @@ export interface RunParts {
 export interface OpenRun {
   add(cell: CellResult): void
   results(): Results
-  finish(end: { durationMs: number }, formats: readonly string[]): string[]
+  finish(end: { durationMs: number; interrupted?: boolean }, formats: readonly string[]): string[]
 }
 
 const HELP = `Usage: ipcns run [OPTION...]
@@ -88,7 +88,7 @@ async function run(words: readonly string[], parts: RunParts): Promise<number> {
   }
   const interrupted = (signal: NodeJS.Signals): void => {
     progress.end()
-    store.finish({ durationMs: Date.now() - started.getTime() }, [])
+    store.finish({ durationMs: Date.now() - started.getTime(), interrupted: true }, [])
     process.stderr.write(`ipcns: ${signal}: ended early; ${options.out} says what was found until then\n`)
     process.exit(EXIT.broken)
   }
