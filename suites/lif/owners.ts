@@ -1,0 +1,213 @@
+/** What the life of an IPC namespace has to do with its owner, its parents and the initial one. */
+import { endMembership } from '../../fixtures/leaving.ts'
+import { furnish, joinAs, seeTwinDie } from '../../fixtures/lifetime.ts'
+import {
+  type Area,
+  CLONE,
+  ENOSPC,
+  failed,
+  IPC_CREAT,
+  IPC_EXCL,
+  type Member,
+  MS_BIND,
+  NS_GET_USERNS,
+  O_CREAT,
+  O_RDONLY,
+  O_RDWR,
+  procPid,
+  writeMaps,
+} from '../../fixtures/rules.ts'
+import { ipcFile, watchNamespace } from '../../fixtures/sensors.ts'
+
+/** Whether another user namespace can be made where only one may exist at a time. */
+async function userSlot(keeper: Member): Promise<string> {
+  const child = await keeper.trySpawn('trial', ['NEWUSER'])
+  if (child === ENOSPC) return 'taken'
+  if (failed(child)) return child.errno
+  await child.killAndReap()
+  return 'free'
+}
+
+/** A user namespace in which one further user namespace may exist. */
+async function userBooth(outer: Member): Promise<Member> {
+  const keeper = await outer.spawn('keeper', ['NEWUSER'])
+  await writeMaps(outer, keeper)
+  await keeper.writeFile('/proc/sys/user/max_user_namespaces', '1')
+  return keeper
+}
+
+/** Adds the rules. */
+export function ownerRules(lif: Area): void {
+  lif.comparison('LIF-17', {
+    says: 'a user namespace lives as long as an IPC namespace that it owns',
+    source: ['namespaces(7) Namespace lifetime', 'ipc/namespace.c: create_ipc_ns, free_ipc_ns'],
+    needs: ['USER_NS', 'UCOUNT_SYSCTL', 'NS_GET_USERNS'],
+    since: '3.8',
+    arms: {
+      treatment: 'an nsfd of its IPC namespace is held',
+      control: 'an nsfd of an IPC namespace of another owner is held',
+    },
+    async experiment(world) {
+      const { outer, arm, eventually } = world
+      const keeper = await userBooth(outer)
+      const member = await keeper.spawn('member', ['NEWUSER', 'NEWIPC'])
+      await writeMaps(keeper, member)
+      const holder = await outer.spawn('holder')
+      const bystander = await keeper.spawn('bystander', ['NEWIPC'])
+      const nsfd = await holder.open(await ipcFile(arm === 'treatment' ? member : bystander), O_RDONLY)
+      const { ino } = await holder.stat(`/proc/${await procPid(member)}/ns/user`)
+      const before = await userSlot(keeper)
+      await member.killAndReap()
+      // A twin whose death shows that there was time enough: the same count in a booth of its own.
+      const other = await userBooth(outer)
+      const twin = await other.spawn('twin', ['NEWUSER', 'NEWIPC'])
+      await twin.killAndReap()
+      const twinSlot = await eventually(
+        () => userSlot(other),
+        (seen) => seen === 'free',
+      )
+      if (arm === 'control')
+        return {
+          before,
+          twinSlot,
+          slot: await eventually(
+            () => userSlot(keeper),
+            (seen) => seen === 'free',
+          ),
+        }
+      const slot = await userSlot(keeper)
+      const owner = await holder.try.ioctl(nsfd, NS_GET_USERNS)
+      const sameOwner = !failed(owner) && (await holder.fstat(owner)).ino === ino
+      let entered: unknown = owner
+      if (!failed(owner)) {
+        const visitor = await holder.spawn('visitor', [], { keep: [owner] })
+        entered = await visitor.try.setns(owner, CLONE.NEWUSER)
+        await visitor.exitAndReap()
+        await holder.close(owner)
+      }
+      await holder.close(nsfd)
+      const released = await eventually(
+        () => userSlot(keeper),
+        (seen) => seen === 'free',
+      )
+      return { before, twinSlot, slot, sameOwner, entered, released }
+    },
+    treatment: () => ({
+      before: 'taken',
+      twinSlot: 'free',
+      slot: 'taken',
+      sameOwner: true,
+      entered: 0,
+      released: 'free',
+    }),
+    control: () => ({ before: 'taken', twinSlot: 'free', slot: 'free' }),
+  })
+
+  lif.comparison('LIF-18', {
+    says: 'an IPC namespace does not live on because the user namespace that owns it does',
+    source: ['namespaces(7) Namespace lifetime', 'ipc/namespace.c: put_ipc_ns'],
+    needs: ['POSIX_MQUEUE', 'USER_NS'],
+    since: '3.8',
+    arms: { treatment: 'only the user namespace has a member', control: 'the IPC namespace has one too' },
+    flags: [
+      ['NEWIPC', 'NEWUSER'],
+      ['NEWIPC', 'NEWNS', 'NEWUSER'],
+    ],
+    async experiment(world) {
+      const { outer, enter, arm } = world
+      const member = await enter('member')
+      const rest = await member.spawn('rest', [], { outlive: true })
+      const watch = await watchNamespace(outer, member)
+      const userFile = `/proc/${await procPid(rest)}/ns/user`
+      const owner = await outer.stat(userFile)
+      if (arm === 'treatment') await rest.unshare(CLONE.NEWIPC)
+      await member.killAndReap()
+      const twin = await seeTwinDie(world)
+      const namespace = arm === 'treatment' ? await watch.end(world) : await watch.look()
+      const userLives = (await outer.stat(userFile)).ino === owner.ino
+      return { twin, namespace, userLives, works: await rest.try.ping() }
+    },
+    treatment: () => ({ twin: 'destroyed', namespace: 'destroyed', userLives: true, works: 0 }),
+    control: () => ({ twin: 'destroyed', namespace: 'alive', userLives: true, works: 0 }),
+  })
+
+  lif.comparison('LIF-19', {
+    says: 'an IPC namespace does not hold the one that it was made from: the parent dies while its child lives and works',
+    source: ['ipc_namespaces(7)', 'ipc/namespace.c: create_ipc_ns'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE'],
+    since: '2.6.19',
+    arms: { treatment: 'the grandchild made its own', control: 'the grandchild is a member of it' },
+    flags: 'with NEWIPC',
+    variants: ['by clone', 'by unshare'],
+    async experiment(world) {
+      const { outer, arm, variant, fresh, flags } = world
+      const parent = await outer.spawn('parent', ['NEWIPC'])
+      const watch = await watchNamespace(outer, parent)
+      const own = flags.filter((flag) => arm === 'treatment' || flag !== 'NEWIPC')
+      const child = await parent.spawn('child', variant === 'by clone' ? own : [], { outlive: true })
+      if (variant === 'by unshare') await child.unshare(own.reduce((bits, flag) => bits | CLONE[flag], 0))
+      if (flags.includes('NEWUSER')) await writeMaps(parent, child)
+      await parent.killAndReap()
+      const twin = await seeTwinDie(world)
+      const namespace = arm === 'treatment' ? await watch.end(world) : await watch.look()
+      const furniture = await furnish(child, fresh)
+      return { twin, namespace, works: await furniture.inspect(child) }
+    },
+    treatment: () => ({ twin: 'destroyed', namespace: 'destroyed', works: 'intact' }),
+    control: () => ({ twin: 'destroyed', namespace: 'alive', works: 'intact' }),
+  })
+
+  lif.comparison('LIF-21', {
+    says: 'members that leave or die and references that are dropped do not end the initial IPC namespace',
+    source: ['ipc_namespaces(7)', 'ipc/msgutil.c: init_ipc_ns'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE'],
+    arms: { treatment: 'the initial one', control: 'another one' },
+    async experiment(world) {
+      const { outer, initial, arm, fresh, eventually } = world
+      const home = arm === 'treatment' ? await initial() : await outer.spawn('home', ['NEWIPC'])
+      const looker = await outer.spawn('looker')
+      const before = await looker.stat(await ipcFile(home))
+      const key = fresh.key()
+      const maker = await home.spawn('maker')
+      const queue = await maker.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
+      await maker.msgsnd(queue, 1, 'still here', 0)
+      // Every reference that rules of this area take, taken and dropped.
+      const segment = await maker.shmget(fresh.key(), 4096, IPC_CREAT | IPC_EXCL | 0o600)
+      await maker.shmat(segment)
+      await maker.unshare(CLONE.NEWNS)
+      await maker.mount('', '/', '', MS_REC_PRIVATE)
+      await maker.mount('pin', '/dev', 'tmpfs')
+      await maker.close(await maker.open('/dev/ipc', O_RDWR | O_CREAT))
+      await maker.mount('/proc/self/ns/ipc', '/dev/ipc', '', MS_BIND)
+      const nsfd = await maker.open('/proc/self/ns/ipc', O_RDONLY)
+      await maker.unshare(CLONE.NEWIPC)
+      await maker.setns(nsfd, CLONE.NEWIPC)
+      await maker.close(nsfd)
+      await endMembership(maker, 'setns')
+      await maker.killAndReap()
+      if (arm === 'control') await home.killAndReap()
+      const twin = await seeTwinDie(world)
+      if (arm === 'control') {
+        // The number is free for the next one, which is not that one: its queue is not there.
+        const next = await outer.spawn('next', ['NEWIPC'])
+        const found = await eventually(
+          () => next.try.msgget(key, 0),
+          (seen) => failed(seen),
+        )
+        return { twin, found: failed(found) ? found.errno : 'found' }
+      }
+      const again = await joinAs('again', looker, home)
+      const found = await again.try.msgrcv(queue, 64, 0, 0o4000)
+      const after = await again.stat('/proc/self/ns/ipc')
+      return {
+        twin,
+        found: failed(found) ? found.errno : found.text,
+        sameNamespace: after.ino === before.ino && after.dev === before.dev,
+      }
+    },
+    treatment: () => ({ twin: 'destroyed', found: 'still here', sameNamespace: true }),
+    control: () => ({ twin: 'destroyed', found: 'ENOENT' }),
+  })
+}
+
+const MS_REC_PRIVATE = 0x44000

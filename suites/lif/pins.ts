@@ -1,0 +1,469 @@
+/** What keeps an IPC namespace without members, and what does not. */
+import { constants } from 'node:fs'
+import { furnish, inspectThrough, joinAs, seeTwinDie } from '../../fixtures/lifetime.ts'
+import {
+  type Area,
+  CLONE,
+  type ComparisonWorld,
+  failed,
+  IPC_CREAT,
+  IPC_EXCL,
+  IPC_PRIVATE,
+  type Member,
+  MNT_DETACH,
+  MS_BIND,
+  makePrivate,
+  O_CREAT,
+  O_EXCL,
+  O_NONBLOCK,
+  O_PATH,
+  O_RDONLY,
+  O_RDWR,
+  procPid,
+  SEM_UNDO,
+} from '../../fixtures/rules.ts'
+import {
+  ipcFile,
+  type NamespaceWatch,
+  type SysvFamily,
+  slotBooth,
+  watchNamespace,
+} from '../../fixtures/sensors.ts'
+
+/** A furnished namespace with one member, watched, and a process outside that may hold something of it. */
+interface Stage {
+  member: Member
+  holder: Member
+  watch: NamespaceWatch
+  furniture: Awaited<ReturnType<typeof furnish>>
+}
+
+async function setStage({ outer, enter, fresh }: ComparisonWorld): Promise<Stage> {
+  const member = await enter('member')
+  const watch = await watchNamespace(outer, member)
+  const furniture = await furnish(member, fresh)
+  return { member, holder: await outer.spawn('holder'), watch, furniture }
+}
+
+/** The member dies; then a namespace that nothing holds is seen to die. */
+async function empty(world: ComparisonWorld, { member }: Stage): Promise<string> {
+  await member.killAndReap()
+  return seeTwinDie(world)
+}
+
+/** What is predicted where the namespace was held, entered again, and let go. */
+const HELD = { twin: 'destroyed', held: 'alive', objects: 'intact', released: 'destroyed' }
+/** And where nothing held it. */
+const NOT_HELD = { twin: 'destroyed', held: 'destroyed' }
+
+/** Adds the rules. */
+export function pinRules(lif: Area): void {
+  lif.comparison('LIF-09', {
+    says: 'an open file descriptor of /proc/PID/ns/ipc keeps a memberless IPC namespace and its objects until it is closed',
+    source: ['namespaces(7) Namespace lifetime', 'fs/nsfs.c: ns_get_path'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE', 'pidfd'],
+    since: '3.0',
+    arms: { treatment: 'a descriptor of the namespace', control: 'a descriptor of the process' },
+    flags: 'with NEWIPC',
+    variants: ['opened from outside', 'opened by the member', 'duplicate of a closed one'],
+    async experiment(world) {
+      const { outer, arm, variant } = world
+      const stage = await setStage(world)
+      const { member, holder, watch, furniture } = stage
+      let keeper = holder
+      let held: number
+      if (arm === 'control') held = await holder.pidfd_open(member.pid)
+      else if (variant === 'opened by the member') {
+        keeper = await joinAs('opener', outer, member)
+        held = await keeper.open('/proc/self/ns/ipc', O_RDONLY)
+        await keeper.unshare(CLONE.NEWIPC)
+      } else held = await holder.open(await ipcFile(member), O_RDONLY)
+      if (variant === 'duplicate of a closed one') {
+        const first = held
+        held = await keeper.dup(first)
+        await keeper.close(first)
+      }
+      const twin = await empty(world, stage)
+      if (arm === 'control') return { twin, held: await watch.end(world) }
+      const lives = await watch.look()
+      const objects = await inspectThrough(keeper, held, furniture)
+      await keeper.close(held)
+      return { twin, held: lives, objects, released: await watch.end(world) }
+    },
+    treatment: () => HELD,
+    control: () => NOT_HELD,
+  })
+
+  lif.comparison('LIF-10', {
+    says: 'an O_PATH descriptor that followed the link keeps the namespace; one of the link itself or of the ns directory does not',
+    source: ['namespaces(7) Namespace lifetime', 'open(2) O_PATH', 'fs/proc/namespaces.c: proc_ns_get_link'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE'],
+    since: '3.19',
+    arms: { treatment: 'the namespace’s own inode', control: 'an inode of procfs' },
+    variants: ['the link', 'the ns directory', 'the process directory'],
+    async experiment(world) {
+      const { arm, variant } = world
+      const stage = await setStage(world)
+      const { member, holder, watch, furniture } = stage
+      const file = await ipcFile(member)
+      const path =
+        variant === 'the link'
+          ? file
+          : variant === 'the ns directory'
+            ? file.replace(/\/ipc$/, '')
+            : file.replace(/\/ns\/ipc$/, '')
+      const descriptor =
+        arm === 'treatment'
+          ? await holder.open(file, O_PATH)
+          : await holder.open(path, variant === 'the link' ? O_PATH | constants.O_NOFOLLOW : O_RDONLY)
+      const twin = await empty(world, stage)
+      if (arm === 'control') return { twin, held: await watch.end(world) }
+      const held = await watch.look()
+      // setns does not take an O_PATH descriptor; what it refers to can be opened.
+      const nsfd = await holder.try.open(`/proc/self/fd/${descriptor}`, O_RDONLY)
+      const objects = failed(nsfd) ? nsfd.errno : await inspectThrough(holder, nsfd, furniture)
+      if (!failed(nsfd)) await holder.close(nsfd)
+      const again = await watch.look()
+      await holder.close(descriptor)
+      return { twin, held, objects, again, released: await watch.end(world) }
+    },
+    treatment: () => ({ ...HELD, again: 'alive' }),
+    control: () => NOT_HELD,
+  })
+
+  lif.comparison('LIF-11', {
+    says: 'a pidfd does not keep the IPC namespace of its process, dead or reaped',
+    source: ['pidfd_open(2)', 'namespaces(7) Namespace lifetime'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE', 'pidfd'],
+    since: '5.3',
+    arms: { treatment: 'a pidfd is held', control: 'an nsfd is held as well' },
+    flags: 'with NEWIPC',
+    variants: ['reaped', 'zombie'],
+    async experiment(world) {
+      const { outer, arm, variant } = world
+      const stage = await setStage(world)
+      const { member, holder, watch, furniture } = stage
+      await holder.pidfd_open(member.pid)
+      const nsfd = arm === 'control' ? await holder.open(await ipcFile(member), O_RDONLY) : undefined
+      if (variant === 'zombie') await outer.kill(member.pid, 9)
+      else await member.killAndReap()
+      if (nsfd === undefined) return { held: await watch.end(world) }
+      const twin = await seeTwinDie(world)
+      return { twin, held: await watch.look(), objects: await inspectThrough(holder, nsfd, furniture) }
+    },
+    treatment: () => ({ held: 'destroyed' }),
+    control: () => ({ twin: 'destroyed', held: 'alive', objects: 'intact' }),
+  })
+
+  lif.comparison('LIF-12', {
+    says: 'a bind mount of the ns file keeps the IPC namespace until it is unmounted or its mount namespace dies',
+    source: ['namespaces(7) Namespace lifetime', 'fs/nsfs.c'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE'],
+    since: '3.8',
+    arms: { treatment: 'bind-mounted', control: 'not mounted' },
+    flags: 'with NEWIPC',
+    variants: ['umount', 'lazy umount', 'end of the mount namespace'],
+    async experiment(world) {
+      const { outer, arm, variant } = world
+      const stage = await setStage(world)
+      const { member, watch, furniture } = stage
+      const mounter = await outer.spawn('mounter', ['NEWNS'])
+      await makePrivate(mounter)
+      await mounter.mount('pin', '/dev', 'tmpfs')
+      await mounter.close(await mounter.open('/dev/ipc', O_RDWR | O_CREAT))
+      if (arm === 'treatment') await mounter.mount(await ipcFile(member), '/dev/ipc', '', MS_BIND)
+      const twin = await empty(world, stage)
+      if (arm === 'control') return { twin, held: await watch.end(world) }
+      const held = await watch.look()
+      const nsfd = await mounter.try.open('/dev/ipc', O_RDONLY)
+      const objects = failed(nsfd) ? nsfd.errno : await inspectThrough(mounter, nsfd, furniture)
+      if (!failed(nsfd)) await mounter.close(nsfd)
+      if (variant === 'end of the mount namespace') await mounter.killAndReap()
+      else await mounter.umount('/dev/ipc', variant === 'umount' ? 0 : MNT_DETACH)
+      return { twin, held, objects, released: await watch.end(world) }
+    },
+    treatment: () => HELD,
+    control: () => NOT_HELD,
+  })
+
+  lif.comparison('LIF-13', {
+    says: 'a descriptor of the namespace on its way in a UNIX socket keeps it; the receiver may enter and finds the objects',
+    source: ['unix(7) SCM_RIGHTS', 'namespaces(7) Namespace lifetime'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE', 'abstract sockets'],
+    since: '3.0',
+    arms: { treatment: 'in flight', control: 'the sockets were closed' },
+    flags: 'with NEWIPC',
+    async experiment(world) {
+      const { arm } = world
+      const stage = await setStage(world)
+      const { member, holder, watch, furniture } = stage
+      const [here, there] = await holder.socketpair()
+      const nsfd = await holder.open(await ipcFile(member), O_RDONLY)
+      await holder.sendDescriptor(here, nsfd)
+      await holder.close(nsfd)
+      await holder.close(here)
+      if (arm === 'control') await holder.close(there)
+      const twin = await empty(world, stage)
+      if (arm === 'control') return { twin, held: await watch.end(world) }
+      const held = await watch.look()
+      const received = await holder.receiveDescriptor(there)
+      const objects = await inspectThrough(holder, received, furniture)
+      await holder.close(received)
+      return { twin, held, objects, released: await watch.end(world) }
+    },
+    treatment: () => HELD,
+    control: () => NOT_HELD,
+  })
+
+  lif.comparison('LIF-14', {
+    says: 'an IPC namespace without members can be entered again, is as it was left, and works: new objects, new members',
+    source: ['namespaces(7) Namespace lifetime', 'setns(2)'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE'],
+    since: '3.0',
+    arms: { treatment: 'entered while it was held', control: 'let go before anybody entered' },
+    flags: 'with NEWIPC',
+    async experiment(world) {
+      const { arm, fresh } = world
+      const stage = await setStage(world)
+      const { member, holder, watch, furniture } = stage
+      const key = fresh.key()
+      const large = await member.shmget(key, LARGE, IPC_CREAT | IPC_EXCL | 0o600)
+      const memory = await member.shmat(large)
+      for (let offset = 0; offset < LARGE; offset += LARGE / 8)
+        await member.writeMemory(memory + offset, `at ${offset}`)
+      const nsfd = await holder.open(await ipcFile(member), O_RDONLY)
+      const { ino } = await holder.fstat(nsfd)
+      const twin = await empty(world, stage)
+      if (arm === 'control') {
+        await holder.close(nsfd)
+        return { twin, namespace: await watch.end(world) }
+      }
+      const settler = await holder.spawn('settler', [], { keep: [nsfd] })
+      const entered = await settler.try.setns(nsfd, CLONE.NEWIPC)
+      await settler.close(nsfd)
+      await holder.close(nsfd)
+      const objects = await furniture.inspect(settler)
+      const found = await settler.try.shmget(key, 0, 0)
+      const there = failed(found) ? found : await settler.try.shmat(found)
+      const contents: unknown[] = []
+      for (let offset = 0; offset < LARGE && !failed(there); offset += LARGE / 8)
+        contents.push((await settler.try.peek(there + offset, 32)) === `at ${offset}`)
+      const child = await settler.spawn('settler’s child')
+      const made = await settler.try.msgget(fresh.key(), IPC_CREAT | IPC_EXCL | 0o600)
+      const sent = failed(made) ? made : await child.try.msgsnd(made, 1, 'new', 0)
+      const sameNamespace = (await settler.stat('/proc/self/ns/ipc')).ino === ino
+      const namespace = await watch.look()
+      await child.killAndReap()
+      await settler.killAndReap()
+      return {
+        twin,
+        entered,
+        objects,
+        sameId: found === large,
+        contents: contents.length === 8 && contents.every(Boolean),
+        sent,
+        sameNamespace,
+        namespace,
+        emptied: await watch.end(world),
+      }
+    },
+    treatment: () => ({
+      twin: 'destroyed',
+      entered: 0,
+      objects: 'intact',
+      sameId: true,
+      contents: true,
+      sent: 0,
+      sameNamespace: true,
+      namespace: 'alive',
+      emptied: 'destroyed',
+    }),
+    control: () => ({ twin: 'destroyed', namespace: 'destroyed' }),
+  })
+
+  hiddenPins(lif)
+  noPins(lif)
+}
+
+const LARGE = 8 * 1024 * 1024
+
+/** A hold on a namespace that the manual page does not name; taken by `holder`, a member that then leaves. */
+type HiddenPin = 'attached segment' | '/proc/sysvipc file' | 'fsopen context'
+
+/** Takes the pin; gives how to let it go. */
+async function takePin(pin: HiddenPin, holder: Member): Promise<() => Promise<unknown>> {
+  switch (pin) {
+    case 'attached segment': {
+      const segment = await holder.shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0o600)
+      const memory = await holder.shmat(segment)
+      return () => holder.shmdt(memory)
+    }
+    case '/proc/sysvipc file': {
+      const file = await holder.open('/proc/sysvipc/msg', O_RDONLY)
+      return () => holder.close(file)
+    }
+    case 'fsopen context': {
+      const context = await holder.fsopen('mqueue')
+      return () => holder.close(context)
+    }
+  }
+}
+
+const HIDDEN_PINS: readonly HiddenPin[] = ['attached segment', '/proc/sysvipc file', 'fsopen context']
+const FAMILIES: readonly SysvFamily[] = ['msg', 'sem', 'shm']
+
+function hiddenPins(lif: Area): void {
+  lif.comparison('LIF-15', {
+    // namespaces(7) names none of these three.
+    says: 'an attached segment, an open /proc/sysvipc file and an mqueue context of fsopen keep the namespace with all its objects after the last member left',
+    source: ['ipc/shm.c: do_shmat', 'ipc/util.c: sysvipc_proc_open', 'ipc/mqueue.c: mqueue_init_fs_context'],
+    needs: ['SYSVIPC', 'PROC_SYSVIPC', 'POSIX_MQUEUE', 'fsopen', 'USER_NS', 'PID_NS', 'UCOUNT_SYSCTL'],
+    arms: { treatment: 'held by a process that left', control: 'let go by it' },
+    variants: HIDDEN_PINS.flatMap((pin) => FAMILIES.map((family) => `${pin}, ${family}`)),
+    async experiment(world) {
+      const { outer, arm, variant, fresh } = world
+      const [pin, family] = variant.split(', ') as [HiddenPin, SysvFamily]
+      // Room for the namespace under test and the one that the holder goes to.
+      const booth = await slotBooth(outer, { ipc: 2 })
+      const member = await booth.keeper.spawn('member', ['NEWIPC'])
+      await booth.leaveObject(member, family, fresh.key())
+      const holder = await joinAs('holder', booth.keeper, member)
+      await holder.unshare(CLONE.NEWNS)
+      const letGo = await takePin(pin, holder)
+      await holder.unshare(CLONE.NEWIPC)
+      if (arm === 'control') await letGo()
+      const watch = await watchNamespace(outer, member)
+      await member.killAndReap()
+      const twin = await seeTwinDieWithObject(world, family)
+      if (arm === 'control')
+        return { twin, slot: await booth.ipcSlotEnd(world), object: await booth.objectEnd(world) }
+      // Not by the handle: since 6.19 a namespace that only these hold has none.
+      const namespace = await watch.look('handle')
+      const slot = await booth.ipcSlot()
+      const object = await booth.object()
+      await letGo()
+      return {
+        twin,
+        namespace,
+        slot,
+        object,
+        objectReleased: await booth.objectEnd(world),
+        slotReleased: await booth.ipcSlotEnd(world),
+        released: await watch.end(world),
+      }
+    },
+    treatment: () => ({
+      twin: 'freed',
+      namespace: 'alive',
+      slot: 'taken',
+      object: 'kept',
+      objectReleased: 'freed',
+      slotReleased: 'free',
+      released: 'destroyed',
+    }),
+    control: () => ({ twin: 'freed', slot: 'free', object: 'freed' }),
+  })
+}
+
+/** Like `seeTwinDie`, with an object in it that must be freed, seen by the sensor that the rule uses. */
+async function seeTwinDieWithObject(world: ComparisonWorld, family: SysvFamily): Promise<string> {
+  const booth = await slotBooth(world.outer)
+  const twin = await booth.keeper.spawn('twin', ['NEWIPC'])
+  await booth.leaveObject(twin, family, world.fresh.key())
+  const before = await booth.object()
+  await twin.killAndReap()
+  const after = await booth.objectEnd(world)
+  return before === 'kept' && (await booth.ipcSlotEnd(world)) === 'free' ? after : `${before} before`
+}
+
+/** Something of a namespace that a process may keep after it left, and that does not hold the namespace. */
+type NoPin =
+  | 'queue descriptor'
+  | 'mqueue mount'
+  | 'mqueue directory'
+  | 'sysctl descriptor'
+  | 'pidfd'
+  | '/proc/PID directory'
+  | 'undo list'
+  | 'finished /proc/sysvipc file'
+
+const NO_PINS: readonly NoPin[] = [
+  'queue descriptor',
+  'mqueue mount',
+  'mqueue directory',
+  'sysctl descriptor',
+  'pidfd',
+  '/proc/PID directory',
+  'undo list',
+  'finished /proc/sysvipc file',
+]
+
+/** `holder` is a member in a mount namespace of its own; it leaves afterwards. */
+async function takeNoPin(what: NoPin, holder: Member, member: Member): Promise<void> {
+  switch (what) {
+    case 'queue descriptor': {
+      const queue = await holder.mq_create('/held', O_RDWR | O_CREAT | O_EXCL | O_NONBLOCK)
+      await holder.mq_send(queue, 'kept')
+      return
+    }
+    case 'mqueue mount':
+      await holder.mount('mqueue', '/dev', 'mqueue')
+      return
+    case 'mqueue directory':
+      await holder.mount('mqueue', '/dev', 'mqueue')
+      await holder.open('/dev', O_RDONLY)
+      await holder.umount('/dev', MNT_DETACH)
+      return
+    case 'sysctl descriptor':
+      for (const file of ['kernel/msgmax', 'kernel/sem', 'fs/mqueue/queues_max'])
+        await holder.open(`/proc/sys/${file}`, O_RDONLY)
+      return
+    case 'pidfd':
+      await holder.pidfd_open(member.pid)
+      return
+    case '/proc/PID directory':
+      await holder.open(`/proc/${await procPid(member)}`, O_RDONLY)
+      return
+    case 'undo list': {
+      const set = await holder.semget(IPC_PRIVATE, 1, IPC_CREAT | 0o600)
+      await holder.semop(set, [{ index: 0, change: 1, flags: SEM_UNDO }])
+      return
+    }
+    case 'finished /proc/sysvipc file': {
+      const file = await holder.open('/proc/sysvipc/shm', O_RDONLY)
+      await holder.read(file)
+      await holder.close(file)
+    }
+  }
+}
+
+function noPins(lif: Area): void {
+  lif.comparison('LIF-16', {
+    // namespaces(7) claims that an mqueue mount keeps the namespace alive: it does not (MQM-10).
+    says: 'a queue descriptor, an mqueue mount, a sysctl descriptor, a pidfd, a /proc directory and the undo list of one who left do not keep the namespace',
+    source: ['ipc/mqueue.c: mqueue_get_inode', 'ipc/namespace.c: put_ipc_ns', 'ipc/sem.c: exit_sem'],
+    needs: ['SYSVIPC', 'PROC_SYSVIPC', 'SYSVIPC_SYSCTL', 'MQUEUE_SYSCTL', 'POSIX_MQUEUE', 'pidfd'],
+    arms: { treatment: 'nothing else is held', control: 'an nsfd is held as well' },
+    variants: NO_PINS,
+    async experiment(world) {
+      const { outer, arm, variant } = world
+      const stage = await setStage(world)
+      const { member, watch, furniture } = stage
+      const holder = await outer.spawn('holder', ['NEWNS'])
+      await makePrivate(holder)
+      const nsfd = await holder.open(await ipcFile(member), O_RDONLY)
+      await holder.setns(nsfd, CLONE.NEWIPC)
+      await takeNoPin(variant as NoPin, holder, member)
+      await holder.unshare(CLONE.NEWIPC)
+      if (arm === 'treatment') await holder.close(nsfd)
+      const twin = await empty(world, stage)
+      if (arm === 'treatment') return { twin, held: await watch.end(world) }
+      const held = await watch.look()
+      const objects = await inspectThrough(holder, nsfd, furniture)
+      await holder.close(nsfd)
+      return { twin, held, objects, released: await watch.end(world) }
+    },
+    treatment: () => NOT_HELD,
+    control: () => HELD,
+  })
+}
