@@ -1,2 +1,230 @@
-import type { Area } from '../../fixtures/rules.ts'
-export function ipcNamespaceCountRules(_lim: Area): void {}
+/**
+ * LIM-15 to LIM-20: the number of IPC namespaces (user.max_ipc_namespaces), always that of a fresh user
+ * namespace; the initial one's is never written.
+ */
+import {
+  type Area,
+  CLONE,
+  type ComparisonWorld,
+  ENOSPC,
+  failed,
+  type Member,
+  O_RDONLY,
+  type Outcome,
+  PR_SET_KEEPCAPS,
+} from '../../fixtures/rules.ts'
+
+const FILE = '/proc/sys/user/max_ipc_namespaces'
+
+/** Root of a fresh user namespace that may have so many IPC namespaces of its own making. */
+async function limitedRoot(
+  { enter }: ComparisonWorld,
+  name: string,
+  limit: number,
+  from?: Member,
+): Promise<Member> {
+  const root = await enter(name, { flags: ['NEWUSER'], ...(from ? { from } : {}) })
+  await root.writeFile(FILE, String(limit))
+  return root
+}
+
+/** A new IPC namespace by one of the three calls; the member that lives in it, or the errno. */
+async function another(
+  root: Member,
+  by: 'clone' | 'clone3' | 'unshare',
+  name: string,
+): Promise<Outcome<Member>> {
+  if (by !== 'unshare') return root.trySpawn(name, ['NEWIPC'], { call: by })
+  const member = await root.spawn(name)
+  const outcome = await member.try.unshare(CLONE.NEWIPC)
+  return failed(outcome) ? outcome : member
+}
+
+const made = (outcome: unknown): unknown => (failed(outcome) ? outcome : 'made')
+const isMade = (seen: unknown): boolean => seen === 'made'
+
+/** One call that makes an IPC namespace and gives it up at once. */
+async function tryOne(root: Member): Promise<unknown> {
+  const member = await root.trySpawn('trial', ['NEWIPC'])
+  if (!failed(member)) await member.exitAndReap()
+  return made(member)
+}
+
+export function ipcNamespaceCountRules(lim: Area): void {
+  lim.comparison('LIM-15', {
+    says: 'user.max_ipc_namespaces bounds the IPC namespaces that a user makes in a user namespace: one more is ENOSPC; joining is not counted',
+    source: ['namespaces(7)', 'ipc/namespace.c: inc_ipc_namespaces'],
+    needs: ['UCOUNT_SYSCTL', 'USER_NS', 'CAP_SETUID'],
+    since: '4.9',
+    variants: ['clone', 'unshare'],
+    arms: { treatment: 'the limit is reached', control: 'the limit is one higher' },
+    async experiment(world) {
+      const { arm, variant, eventually, fresh } = world
+      const by = variant as 'clone' | 'unshare'
+      const root = await limitedRoot(world, 'root', arm === 'treatment' ? 2 : 3)
+      const user = await root.spawn('user')
+      const one = await another(root, by, 'one')
+      const two = await another(root, by, 'two')
+      const third = await another(root, by, 'third')
+
+      // Joining one that exists makes none.
+      const joiner = await root.spawn('joiner')
+      let joined: unknown = 'none to join'
+      if (!failed(one)) {
+        const nsfd = await joiner.open(`/proc/${await one.readlink('/proc/self')}/ns/ipc`, O_RDONLY)
+        joined = await joiner.try.setns(nsfd, CLONE.NEWIPC)
+        await joiner.close(nsfd)
+      }
+      // Another user of the same user namespace has an account of their own.
+      const every = await user.capabilities()
+      await user.prctl(PR_SET_KEEPCAPS, 1)
+      await user.becomeUser(fresh.uid())
+      await user.setCapabilities(every)
+      const byOther = await user.try.unshare(CLONE.NEWIPC)
+
+      const fourth = await another(root, by, 'fourth')
+      if (!failed(two)) await two.exitAndReap()
+      const afterDeath = await eventually(() => tryOne(root), isMade)
+      await root.writeFile(FILE, '5')
+      const raised = await eventually(() => tryOne(root), isMade)
+      return {
+        one: made(one),
+        two: made(two),
+        third: made(third),
+        joined,
+        byOther,
+        fourth: made(fourth),
+        afterDeath,
+        raised,
+      }
+    },
+    treatment: () => ({
+      one: 'made',
+      two: 'made',
+      third: ENOSPC,
+      joined: 0,
+      byOther: 0,
+      fourth: ENOSPC,
+      afterDeath: 'made',
+      raised: 'made',
+    }),
+    control: () => ({
+      one: 'made',
+      two: 'made',
+      third: 'made',
+      joined: 0,
+      byOther: 0,
+      fourth: ENOSPC,
+      afterDeath: 'made',
+      raised: 'made',
+    }),
+  })
+
+  lim.comparison('LIM-16', {
+    says: 'max_ipc_namespaces of every ancestor is enforced: a further user namespace does not escape it',
+    source: ['namespaces(7)', 'kernel/ucount.c: inc_ucount'],
+    needs: ['UCOUNT_SYSCTL', 'USER_NS'],
+    since: '4.9',
+    variants: ['parent', 'grandparent'],
+    arms: { treatment: 'the ancestor may have none', control: 'the ancestor may have one' },
+    async experiment(world) {
+      const { arm, enter, variant } = world
+      const ancestor = await limitedRoot(world, 'ancestor', arm === 'treatment' ? 0 : 1)
+      const between =
+        variant === 'parent' ? ancestor : await enter('parent', { from: ancestor, flags: ['NEWUSER'] })
+      const nested = await enter('nested', { from: between, flags: ['NEWUSER'] })
+      const own = (await nested.readFile(FILE)).trim()
+      const first = await nested.trySpawn('first', ['NEWIPC'])
+      // Both in one call: the user namespace is made first, the IPC namespace counts in it and above.
+      const both = await between.trySpawn('both', ['NEWUSER', 'NEWIPC'])
+      return { own, first: made(first), both: made(both) }
+    },
+    treatment: () => ({ own: '2147483647', first: ENOSPC, both: ENOSPC }),
+    control: () => ({ own: '2147483647', first: 'made', both: ENOSPC }),
+  })
+
+  lim.comparison('LIM-17', {
+    says: 'a new user namespace starts with max_ipc_namespaces of 2147483647, whatever its parent’s is',
+    source: ['namespaces(7)', 'kernel/user_namespace.c: create_user_ns'],
+    needs: ['UCOUNT_SYSCTL', 'USER_NS'],
+    since: '4.9',
+    arms: { treatment: 'a new user namespace', control: 'a child in the same' },
+    async experiment(world) {
+      const parent = await limitedRoot(world, 'parent', 5)
+      const child = await world.enter('child', {
+        from: parent,
+        flags: world.arm === 'treatment' ? ['NEWUSER'] : [],
+      })
+      return { reads: (await child.readFile(FILE)).trim() }
+    },
+    treatment: () => ({ reads: '2147483647' }),
+    control: () => ({ reads: '5' }),
+  })
+
+  lim.comparison('LIM-18', {
+    says: 'the slot of an IPC namespace that was left is used again, 60 times in a row (5.8 to 6.2: after a moment)',
+    source: ['ipc/namespace.c: create_ipc_ns', 'ipc/namespace.c: free_ipc'],
+    needs: ['UCOUNT_SYSCTL', 'USER_NS'],
+    since: '4.9',
+    arms: { treatment: 'limit 3, each left for the next', control: 'limit 3, three held' },
+    async experiment(world) {
+      const { arm, eventually, note } = world
+      const root = await limitedRoot(world, 'root', 3)
+      const runner = await root.spawn('runner')
+      if (arm === 'control') {
+        for (const name of ['one', 'two', 'three']) await root.spawn(name, ['NEWIPC'])
+        return { outcomes: [made(await runner.try.unshare(CLONE.NEWIPC))] }
+      }
+      let refused = 0
+      const outcomes = new Set<unknown>()
+      for (let round = 0; round < 60; round += 1) {
+        const once = async (): Promise<Outcome<number>> => {
+          const outcome = await runner.try.unshare(CLONE.NEWIPC)
+          if (failed(outcome)) refused += 1
+          return outcome
+        }
+        outcomes.add(made(await eventually(once, (seen) => seen !== ENOSPC)))
+      }
+      note(refused === 0 ? 'never refused (6.3)' : 'refused until the dead are freed (5.8 to 6.2)')
+      return { outcomes: [...outcomes] }
+    },
+    treatment: () => ({ outcomes: ['made'] }),
+    control: () => ({ outcomes: [ENOSPC] }),
+  })
+
+  lim.comparison('LIM-19', {
+    says: 'the files below /proc/sys/user are those of the opener’s user namespace',
+    source: ['namespaces(7)', 'kernel/ucount.c: set_lookup'],
+    needs: ['UCOUNT_SYSCTL', 'USER_NS'],
+    since: '4.9',
+    arms: { treatment: 'the writer is in a child user namespace', control: 'the writer is in the same' },
+    async experiment(world) {
+      const { enter, arm } = world
+      const reader = await limitedRoot(world, 'reader', 5)
+      const writer = await enter('writer', {
+        from: reader,
+        flags: arm === 'treatment' ? ['NEWUSER', 'NEWIPC'] : ['NEWIPC'],
+      })
+      const wrote = await writer.try.writeFile(FILE, '7')
+      const theirs = `/proc/${await writer.readlink('/proc/self')}/root${FILE}`
+      return {
+        wrote: failed(wrote) ? wrote : 0,
+        writerReads: (await writer.readFile(FILE)).trim(),
+        readerReads: (await reader.readFile(FILE)).trim(),
+        throughTheWritersRoot: text(await reader.try.readFile(theirs)),
+      }
+    },
+    treatment: () => ({ wrote: 0, writerReads: '7', readerReads: '5', throughTheWritersRoot: '5' }),
+    control: () => ({ wrote: 0, writerReads: '7', readerReads: '7', throughTheWritersRoot: '7' }),
+  })
+
+  lim.noRule('LIM-20', {
+    says: 'the memory of IPC objects is charged to the memory cgroup of whoever made or touched them, not to the namespace',
+    reason:
+      'it is no property of an IPC namespace, and to see it a run would have to make cgroups in the machine’s own hierarchy',
+  })
+}
+
+function text(outcome: Outcome<string>): unknown {
+  return failed(outcome) ? outcome : outcome.trim()
+}
