@@ -1,6 +1,13 @@
 import { area, conformance } from '../fixtures/rules.ts'
+import { addDescriptors } from './mqn/descriptors.ts'
+import { addNames } from './mqn/names.ts'
+import { addNotification } from './mqn/notification.ts'
 
 const mqn = area('mqn', 'POSIX queues by name, descriptor, notification')
 export default mqn
+
+addNames(mqn)
+addDescriptors(mqn)
+addNotification(mqn)
 
 await conformance(mqn)

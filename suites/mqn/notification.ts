@@ -1,0 +1,331 @@
+/** Notification across namespaces: MQN-13 … MQN-17. */
+import { awaitNotification, NEW_QUEUE, pendingNotification, statusLine } from '../../fixtures/posix-queues.ts'
+import {
+  type Area,
+  CLONE,
+  type ComparisonWorld,
+  EAGAIN,
+  EBUSY,
+  type Flag,
+  having,
+  type Member,
+  O_RDONLY,
+  O_RDWR,
+  procPid,
+  SI_MESGQ,
+  SIGUSR1,
+} from '../../fixtures/rules.ts'
+import { overflowIds, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
+
+/** An id inside a user namespace that is nobody's id outside. */
+const SHIFTED = 300
+
+export function addNotification(mqn: Area): void {
+  mqn.comparison('MQN-13', {
+    says: 'a queue has one registrant for notification, from whichever IPC namespace; any other gets EBUSY',
+    source: ['mq_notify(3)', 'ipc/mqueue.c: do_mq_notify'],
+    needs: ['POSIX_MQUEUE'],
+    since: '2.6.30',
+    flags: 'with NEWIPC',
+    variants: ['outside first', 'inside first'],
+    arms: { treatment: 'while one is registered', control: 'after it gave the registration up' },
+    async experiment({ outer, arm, flags, variant, fresh }) {
+      const queue = await outer.mq_create(fresh.name(), NEW_QUEUE)
+      const inner = await outer.spawn('inner', flags, { keep: [queue] })
+      const resident = await outer.spawn('resident', [], { keep: [queue] })
+      const neighbour = await outer.spawn('neighbour', [], { keep: [queue] })
+      const [first, second] = variant === 'outside first' ? [resident, inner] : [inner, resident]
+      for (const member of [first, second]) await member.blockSignals([SIGUSR1])
+      const registered = await first.try.mq_notify(queue, SIGUSR1)
+      // Giving up what one has not is no error, and takes nothing from the other.
+      const foreignRemoval = await second.try.mq_notify_remove(queue)
+      if (arm === 'control') await first.mq_notify_remove(queue)
+      const again = await second.try.mq_notify(queue, SIGUSR1)
+      const silent = await neighbour.try.mq_notify(queue, 0)
+      await neighbour.mq_send(queue, 'notify')
+      return {
+        registered,
+        foreignRemoval,
+        again,
+        silent,
+        firstNotified: await pendingNotification(first),
+        secondNotified: await pendingNotification(second),
+      }
+    },
+    treatment: () => ({
+      registered: 0,
+      foreignRemoval: 0,
+      again: EBUSY,
+      silent: EBUSY,
+      firstNotified: NOTIFIED,
+      secondNotified: EAGAIN,
+    }),
+    control: () => ({
+      registered: 0,
+      foreignRemoval: 0,
+      again: 0,
+      silent: EBUSY,
+      firstNotified: EAGAIN,
+      secondNotified: NOTIFIED,
+    }),
+  })
+
+  mqn.comparison('MQN-14', {
+    says: 'a registration survives the registrant’s change of IPC namespace, and one may register after it',
+    source: ['mq_notify(3)', 'ipc/mqueue.c: do_mq_notify, __do_notify'],
+    needs: ['POSIX_MQUEUE'],
+    since: '2.6.30',
+    variants: ['unshare after registering', 'setns after registering', 'registering after unshare'],
+    arms: { treatment: 'registered', control: 'not registered' },
+    async experiment(world) {
+      const { outer, arm, variant, fresh } = world
+      const queue = await outer.mq_create(fresh.name(), NEW_QUEUE)
+      const registrant = await outer.spawn('registrant', [], { keep: [queue] })
+      const neighbour = await outer.spawn('neighbour', [], { keep: [queue] })
+      await registrant.blockSignals([SIGUSR1])
+      const register = async () =>
+        arm === 'treatment' ? await registrant.try.mq_notify(queue, SIGUSR1) : 'not tried'
+      const late = variant === 'registering after unshare'
+      const early = late ? undefined : await register()
+      if (variant === 'setns after registering') {
+        const donor = await outer.spawn('donor', ['NEWIPC'])
+        const nsfd = await registrant.open(`/proc/${await procPid(donor)}/ns/ipc`, O_RDONLY)
+        await registrant.setns(nsfd, CLONE.NEWIPC)
+        await registrant.close(nsfd)
+      } else await registrant.unshare(CLONE.NEWIPC)
+      const registered = early ?? (await register())
+      const others = await neighbour.try.mq_notify(queue, 0)
+      if (arm === 'control') await neighbour.mq_notify_remove(queue)
+      await neighbour.mq_send(queue, 'notify')
+      const notified =
+        arm === 'treatment' ? await awaitNotification(registrant) : await pendingNotification(registrant)
+      // It fires once: the next message, into the queue emptied again, tells nobody.
+      await neighbour.mq_receive(queue)
+      await neighbour.mq_send(queue, 'again')
+      return { registered, others, notified, again: await pendingNotification(registrant) }
+    },
+    treatment: () => ({ registered: 0, others: EBUSY, notified: NOTIFIED, again: EAGAIN }),
+    control: () => ({ others: 0, notified: EAGAIN, again: EAGAIN }),
+  })
+
+  mqn.comparison('MQN-15', {
+    says: 'the registrant gives its registration up by closing any descriptor of the queue, from whichever IPC namespace, or by its end',
+    source: ['mq_notify(3)', 'ipc/mqueue.c: mqueue_flush_file'],
+    needs: ['POSIX_MQUEUE'],
+    variants: ['a duplicate', 'another open', 'the end of the process'],
+    flags: 'with NEWIPC',
+    arms: { treatment: 'closed by the registrant', control: 'closed by another process' },
+    async experiment({ outer, arm, flags, variant, fresh }) {
+      const name = fresh.name()
+      const queue = await outer.mq_create(name, NEW_QUEUE)
+      const second = await outer.mq_open(name, O_RDWR)
+      const keep = [queue, second]
+      const registrant = await outer.spawn('registrant', flags, { keep })
+      const other = await outer.spawn('other process', flags, { keep })
+      const neighbour = await outer.spawn('neighbour', [], { keep: [queue] })
+      const registered = await registrant.try.mq_notify(queue, SIGUSR1)
+      const before = await neighbour.try.mq_notify(queue, 0)
+      const closer = arm === 'treatment' ? registrant : other
+      if (variant === 'a duplicate') await closer.close(await closer.dup(queue))
+      else if (variant === 'another open') await closer.close(second)
+      else await closer.exitAndReap()
+      return { registered, before, after: await neighbour.try.mq_notify(queue, 0) }
+    },
+    treatment: () => ({ registered: 0, before: EBUSY, after: 0 }),
+    control: () => ({ registered: 0, before: EBUSY, after: EBUSY }),
+  })
+
+  mqn.comparison('MQN-16', {
+    says: 'a notification says who sent the message as the registrant’s pid and user namespaces name him, and comes whoever he is',
+    source: [
+      'mq_notify(3)',
+      'sigaction(2) SI_MESGQ',
+      'ipc/mqueue.c: __do_notify',
+      'kernel/signal.c: send_signal_locked',
+    ],
+    needs: ['POSIX_MQUEUE', 'PID_NS', 'USER_NS', 'CAP_SETUID', 'CAP_SYS_ADMIN'],
+    variants: Object.keys(SENDERS),
+    bugs: [
+      {
+        id: 'BUG-16',
+        fix: 'ipc/mqueue.c: change __do_notify() to bypass check_kill_permission()',
+        fixedIn: '5.7, 5.6.13',
+        looksLike: { notified: EAGAIN },
+      },
+    ],
+    arms: { treatment: 'in different IPC namespaces', control: 'in one' },
+    async experiment(world) {
+      const { outer, variant, fresh } = world
+      const queue = await outer.mq_create(fresh.name(), NEW_QUEUE)
+      const meet = SENDERS[variant]
+      if (!meet) throw new Error(`unknown variant ${variant}`)
+      // Both hold a descriptor; whether they could open the queue is no matter here.
+      const { registrant, sender, pid, uid } = await meet(world, queue)
+      await registrant.blockSignals([SIGUSR1])
+      const registered = await registrant.try.mq_notify(queue, SIGUSR1)
+      const sent = await sender.try.mq_send(queue, 'notify')
+      return { registered, sent, notified: await pendingNotification(registrant), pid, uid }
+    },
+    treatment: ({ pid, uid }) => ({ registered: 0, sent: 0, notified: { ...NOTICE, pid, uid } }),
+    control: ({ pid, uid }) => ({ registered: 0, sent: 0, notified: { ...NOTICE, pid, uid } }),
+  })
+
+  mqn.comparison('MQN-17', {
+    says: 'a queue’s status line names the registrant by its pid in the reader’s pid namespace, 0 where it has none',
+    source: ['mq_overview(7) "Mounting the message queue filesystem"', 'ipc/mqueue.c: mqueue_read_file'],
+    needs: ['POSIX_MQUEUE', 'PID_NS'],
+    variants: [
+      'reader above',
+      'reader below',
+      'reader apart',
+      'reader in the same one',
+      'reader is the registrant',
+    ],
+    flags: [['NEWPID'], ['NEWIPC', 'NEWPID'], ['NEWIPC']],
+    arms: { treatment: 'registered', control: 'nobody is registered' },
+    async experiment({ outer, arm, flags, variant, fresh }) {
+      const queue = await outer.mq_create(fresh.name(), NEW_QUEUE)
+      const keep = { keep: [queue] }
+      const resident = await outer.spawn('resident', [], keep)
+      const inner = await outer.spawn('inner', flags, keep)
+      const readers: Record<string, readonly [registrant: Member, reader: Member]> = {
+        'reader above': [inner, resident],
+        'reader below': [resident, inner],
+        'reader apart': [inner, await outer.spawn('sibling', flags, keep)],
+        'reader in the same one': [inner, await inner.spawn('neighbour', [], keep)],
+        'reader is the registrant': [inner, inner],
+      }
+      const [registrant, reader] = readers[variant] ?? [inner, inner]
+      const number = flags.includes('NEWPID')
+        ? { 'reader above': inner.pid, 'reader below': 0, 'reader apart': 0 }[variant]
+        : registrant.pid
+      const named = number ?? (await registrant.getpid())
+      await registrant.blockSignals([SIGUSR1])
+      if (arm === 'treatment') await registrant.mq_notify(queue, SIGUSR1)
+      const line = await statusLine(reader, queue)
+      await outer.mq_send(queue, 'four')
+      const after = await statusLine(reader, queue)
+      return { named, line, after }
+    },
+    treatment: ({ named }) => ({
+      line: { qsize: 0, notify: 0, signo: SIGUSR1, notifyPid: named },
+      after: { ...NOBODY, qsize: 4 },
+    }),
+    control: () => ({ line: NOBODY, after: { ...NOBODY, qsize: 4 } }),
+  })
+}
+
+const NOTICE = { signal: SIGUSR1, code: SI_MESGQ }
+const NOTIFIED = having(NOTICE)
+const NOBODY = { qsize: 0, notify: 0, signo: 0, notifyPid: 0 }
+
+interface Correspondents {
+  registrant: Member
+  sender: Member
+  /** The sender as the registrant must see it. */
+  pid: number
+  uid: number
+}
+
+type Meet = (world: ComparisonWorld, queue: number) => Promise<Correspondents>
+
+/** The sender's IPC namespace is the registrant's own in the control arm, and never in the other. */
+function apartIf(world: ComparisonWorld): readonly Flag[] {
+  return world.arm === 'treatment' ? ['NEWIPC'] : []
+}
+
+/** Who may send, and how the registrant must see him. */
+const SENDERS: Readonly<Record<string, Meet>> = {
+  'sender in the same pid namespace': async (world, queue) => {
+    const keep = { keep: [queue] }
+    const registrant = await world.outer.spawn('registrant', [], keep)
+    const sender = await world.outer.spawn('sender', apartIf(world), keep)
+    return { registrant, sender, pid: sender.pid, uid: 0 }
+  },
+  'sender in a pid namespace below': async (world, queue) => {
+    const keep = { keep: [queue] }
+    const registrant = await world.outer.spawn('registrant', apartIf(world), keep)
+    const sender = await world.outer.spawn('sender', ['NEWPID'], keep)
+    return { registrant, sender, pid: sender.pid, uid: 0 }
+  },
+  'sender in the pid namespace above': async (world, queue) => {
+    const keep = { keep: [queue] }
+    const registrant = await world.outer.spawn('registrant', ['NEWPID', ...apartIf(world)], keep)
+    const sender = await world.outer.spawn('sender', [], keep)
+    return { registrant, sender, pid: 0, uid: 0 }
+  },
+  'sender in another pid namespace': async (world, queue) => {
+    const keep = { keep: [queue] }
+    const registrant = await world.outer.spawn('registrant', ['NEWPID', ...apartIf(world)], keep)
+    const sender = await world.outer.spawn('sender', ['NEWPID'], keep)
+    return { registrant, sender, pid: 0, uid: 0 }
+  },
+  'sender in the same new pid namespace': async (world, queue) => {
+    const keep = { keep: [queue] }
+    const registrant = await world.outer.spawn('registrant', ['NEWPID'], keep)
+    const sender = await registrant.spawn('sender', apartIf(world), keep)
+    return { registrant, sender, pid: sender.pid, uid: 0 }
+  },
+  'sender of another user': async (world, queue) => {
+    const keep = { keep: [queue] }
+    const registrant = await world.outer.spawn('registrant', [], keep)
+    const sender = await world.outer.spawn('sender', apartIf(world), keep)
+    const uid = world.fresh.uid()
+    await registrant.becomeUser(world.fresh.uid())
+    await sender.becomeUser(uid)
+    return { registrant, sender, pid: sender.pid, uid }
+  },
+  // From here on the user namespaces differ, and there si_uid is translated twice: __do_notify gives the
+  // sender's id in the registrant's user namespace, and send_signal_locked takes that number for one of the
+  // sender's and translates it again. The maps tell both from each other and from no translation at all.
+  'sender that the registrant’s user namespace maps': async (world, queue) => {
+    const { outer, fresh } = world
+    const uid = fresh.uid()
+    const map = [
+      [SHIFTED, uid, 1],
+      [SHIFTED + 1, SHIFTED, 1],
+    ] as const
+    const registrant = await spawnInUserNamespace(outer, 'registrant', apartIf(world), map, [queue])
+    const sender = await outer.spawn('sender', [], { keep: [queue] })
+    await sender.becomeUser(uid)
+    return { registrant, sender, pid: sender.pid, uid: SHIFTED + 1 }
+  },
+  'sender that the registrant’s user namespace does not map': async (world, queue) => {
+    const { outer, fresh } = world
+    const map = [[SHIFTED, fresh.uid(), 1]] as const
+    const registrant = await spawnInUserNamespace(outer, 'registrant', apartIf(world), map, [queue])
+    const sender = await outer.spawn('sender', [], { keep: [queue] })
+    await sender.becomeUser(fresh.uid())
+    return { registrant, sender, pid: sender.pid, uid: (await overflowIds(outer)).uid }
+  },
+  'sender in a user namespace below': async (world, queue) => {
+    const { outer, fresh } = world
+    const uid = fresh.uid()
+    const other = fresh.uid()
+    const map = [
+      [SHIFTED, uid, 1],
+      [uid, other, 1],
+    ] as const
+    const registrant = await outer.spawn('registrant', [], { keep: [queue] })
+    const sender = await spawnInUserNamespace(outer, 'sender', apartIf(world), map, [queue])
+    await sender.becomeUser(SHIFTED)
+    return { registrant, sender, pid: sender.pid, uid: other }
+  },
+  'sender in another user namespace': async (world, queue) => {
+    const { outer, fresh } = world
+    const uid = fresh.uid()
+    const other = fresh.uid()
+    const registrants = [
+      [SHIFTED, uid, 1],
+      [SHIFTED + 1, other, 1],
+    ] as const
+    const senders = [
+      [2 * SHIFTED, uid, 1],
+      [SHIFTED, other, 1],
+    ] as const
+    const registrant = await spawnInUserNamespace(outer, 'registrant', apartIf(world), registrants, [queue])
+    const sender = await spawnInUserNamespace(outer, 'sender', [], senders, [queue])
+    await sender.becomeUser(2 * SHIFTED)
+    return { registrant, sender, pid: sender.pid, uid: SHIFTED + 1 }
+  },
+}
