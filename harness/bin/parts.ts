@@ -1,7 +1,7 @@
 /** What the commands of harness/cli need from the rooms above. */
-import picocolors from 'picocolors'
 import { FORMATS, type FormatName } from '../../reports/formats.ts'
 import { renderGithub } from '../../reports/github.ts'
+import { screenOf } from '../../reports/screen.ts'
 import { openRun } from '../../reports/store.ts'
 import { renderTerminal } from '../../reports/terminal.ts'
 import type { RunParts } from '../cli/run-command.ts'
@@ -19,8 +19,7 @@ export const runParts: RunParts = {
   formats: Object.keys(FORMATS),
   terminal: (results, reportPaths) =>
     renderTerminal(results, {
-      colour: process.stdout.isTTY === true && picocolors.isColorSupported,
-      width: Math.min(process.stdout.columns ?? 80, 120),
+      ...screenOf(),
       reportPaths: [...reportPaths],
     }),
   annotations: renderGithub,

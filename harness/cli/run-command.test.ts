@@ -3,7 +3,7 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import type { Results } from '../results/model.ts'
+import { type CellResult, type Results, summarize, type Verdict } from '../results/model.ts'
 import { effectiveCapabilities } from '../run/run.ts'
 import { projectTop } from '../ways/program.ts'
 import { exitStatus } from './run-command.ts'
@@ -120,22 +120,24 @@ describe('bad input is one sentence and status 2', () => {
 })
 
 describe('the exit status', () => {
-  const of = (counts: object, how: object = {}): number =>
-    exitStatus(
-      { summary: { pass: 0, fail: 0, skip: 0, error: 0, known: 0, rules: 1, ...counts } },
-      { broken: false, strict: false, ...how },
-    )
-  test.each([
-    ['all pass', { pass: 3 }, {}, 0],
-    ['a fail', { pass: 3, fail: 1 }, {}, 1],
-    ['a fail and an error', { fail: 1, error: 1 }, {}, 1],
-    ['an error', { pass: 3, error: 1 }, {}, 2],
-    ['lost cells outweigh a fail', { fail: 1 }, { broken: true }, 2],
-    ['lost cells outweigh passes', { pass: 3 }, { broken: true }, 2],
-    ['nothing but skips', { skip: 3 }, {}, 77],
-    ['strict with a skip', { pass: 1, skip: 1 }, { strict: true }, 1],
-    ['a skip', { pass: 1, skip: 1 }, {}, 0],
-  ])('%s', (_what, counts, how, status) => expect(of(counts, how)).toBe(status))
+  const of = (verdicts: Verdict[], how: object = {}): number => {
+    const cells = verdicts.map((verdict) => ({ rule: 'T-1', verdict }) as CellResult)
+    const results = { run: {}, summary: summarize(cells), cells } as Results
+    return exitStatus(results, { broken: false, strict: false, ...how })
+  }
+  test.each<[string, Verdict[], object, number]>([
+    ['all pass', ['pass', 'pass'], {}, 0],
+    ['a skip among passes', ['pass', 'skip'], {}, 0],
+    ['a fail', ['pass', 'fail'], {}, 1],
+    ['a fail outranks an error', ['fail', 'error'], {}, 1],
+    ['a fail outranks lost cells', ['fail'], { broken: true }, 1],
+    ['an error', ['pass', 'error'], {}, 2],
+    ['lost cells outrank passes', ['pass'], { broken: true }, 2],
+    ['nothing but skips', ['skip', 'skip'], {}, 77],
+    ['strict with a skip', ['pass', 'skip'], { strict: true }, 1],
+    ['strict without', ['pass'], { strict: true }, 0],
+    ['no cell', [], {}, 2],
+  ])('%s', (_what, verdicts, how, status) => expect(of(verdicts, how)).toBe(status))
 })
 
 describe.skipIf(!privileged)('a run (needs CAP_SYS_ADMIN)', () => {

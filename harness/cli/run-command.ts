@@ -1,5 +1,6 @@
-import { release } from 'node:os'
+import { machine, release } from 'node:os'
 import { parseArgs } from 'node:util'
+import { judge } from '../results/judge.ts'
 import type { CellResult, Results, RunInfo } from '../results/model.ts'
 import { PROFILES, type Profile } from '../rules/expand.ts'
 import type { Area } from '../rules/rule.ts'
@@ -67,7 +68,7 @@ async function run(words: readonly string[], parts: RunParts): Promise<number> {
   checkNames(options.selection, areas)
   const known = applyKnown(options.known === undefined ? [] : readKnown(options.known), {
     release: release(),
-    arch: process.arch,
+    arch: machine(),
     today: new Date().toISOString().slice(0, 10),
   })
   const plan = areas.flatMap((area) => cellsOf(area, options.selection))
@@ -107,18 +108,17 @@ async function run(words: readonly string[], parts: RunParts): Promise<number> {
 }
 
 /**
- * The exit status of a run. Lost cells and a broken harness outweigh everything: such a run proves nothing.
- * A failing cell outweighs an `error`, since a kernel that does not conform often breaks a set-up as well.
+ * The exit status of a run. A failing cell outranks everything, since what was seen stays true; cells that
+ * were lost or a worker that died outrank every other conclusion: such a run proves nothing.
  */
 export function exitStatus(
-  { summary }: Pick<Results, 'summary'>,
+  results: Results,
   { broken, strict }: { broken: boolean; strict: boolean },
 ): number {
-  if (broken) return EXIT.broken
-  if (summary.fail > 0) return EXIT.nonconforming
-  if (summary.error > 0) return EXIT.broken
-  if (summary.pass === 0) return EXIT.nothingRan
-  return strict && summary.skip > 0 ? EXIT.nonconforming : EXIT.ok
+  const { status } = judge(results)
+  if (status === EXIT.nonconforming) return status
+  if (broken || status === EXIT.broken) return EXIT.broken
+  return strict && results.summary.skip > 0 ? EXIT.nonconforming : status
 }
 
 interface Options {

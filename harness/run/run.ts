@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { hostname, release } from 'node:os'
+import { hostname, machine, release } from 'node:os'
 import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { CAPABILITIES } from '../probe/constants.ts'
@@ -60,7 +60,7 @@ export function describeRun(profile: string, started: Date, host: boolean): RunI
     profile,
     suiteVersion: suiteVersion(),
     node: process.versions.node,
-    kernel: { release: release(), arch: process.arch, config: kernelConfig() },
+    kernel: { release: release(), arch: machine(), config: kernelConfig() },
     uid: process.getuid?.() ?? 0,
     capabilities: effectiveCapabilities(),
     host: host ? hostname() : '',

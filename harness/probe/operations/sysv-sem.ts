@@ -72,7 +72,10 @@ export const semaphoreOperations = {
   },
   /** semop(2) with the same operation so many times in one call, for the limit on their number. */
   semopRepeated: (id: number, step: SemaphoreStep, times: number): number =>
-    semaphoreOperations.semop(id, Array.from({ length: times }, () => step)),
+    semaphoreOperations.semop(
+      id,
+      Array.from({ length: times }, () => step),
+    ),
   /** semctl(2) GETVAL, GETPID, GETNCNT, GETZCNT of one semaphore. */
   semctlGet: (id: number, index: number, command: 'GETVAL' | 'GETPID' | 'GETNCNT' | 'GETZCNT' = 'GETVAL') =>
     syscall('semctl', id, index, COMMAND[command], 0),
