@@ -1,9 +1,11 @@
 import { area, conformance } from '../fixtures/rules.ts'
-import { addKeyRules } from './svk/keys.ts'
+import { addIdentifierRules } from './svk/by-identifier.ts'
+import { addKeyRules } from './svk/by-key.ts'
 
 const svk = area('svk', 'System V objects by key, id and stat')
 export default svk
 
 addKeyRules(svk)
+addIdentifierRules(svk)
 
 await conformance(svk)

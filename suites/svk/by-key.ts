@@ -1,6 +1,6 @@
 /** Objects by their key. */
 import { makeTwins } from '../../fixtures/identifiers.ts'
-import { SYSTEM_V, SYSTEM_V_KINDS, type SystemVKind, systemV } from '../../fixtures/objects.ts'
+import { EMPTY, SYSTEM_V, SYSTEM_V_KINDS, type SystemVKind, systemV } from '../../fixtures/objects.ts'
 import {
   type Area,
   CLONE,
@@ -14,9 +14,6 @@ import {
   IPC_EXCL,
   O_RDONLY,
 } from '../../fixtures/rules.ts'
-
-/** What an object holds into which nothing was put: what `read` of its family gives. */
-const EMPTY: Readonly<Record<SystemVKind, unknown>> = { msg: ENOMSG, sem: 0, shm: 0 }
 
 const LASTING = { shm: ['lasting segments'] } as const
 
