@@ -18,10 +18,13 @@ export const ARMS: Readonly<Record<CellResult['arm'], string>> = {
 /** A cell's setting in one sentence: way in, flags, direction, place, arm. */
 export function settingOf(cell: CellResult): string {
   const flags = orderFlags(cell.flags).map((flag) => (flag.startsWith('CLONE_') ? flag : `CLONE_${flag}`))
-  return cleanLine(
-    `${cell.via} with ${flags.length > 0 ? flags.join('|') : 'no flag'}, ${cell.direction.replaceAll('-', ' ')}; ` +
-      `the object is in ${PLACES[cell.place]}; ${cell.arm} arm (${ARMS[cell.arm]})`,
-  )
+  const entered = `${cell.via} with ${flags.length > 0 ? flags.join('|') : 'no flag'}`
+  // A rule whose arms differ by what it does has no actor and observer to place.
+  const where =
+    cell.armSays === undefined
+      ? `, ${cell.direction.replaceAll('-', ' ')}; the object is in ${PLACES[cell.place]}`
+      : ''
+  return cleanLine(`${entered}${where}; ${cell.arm} arm (${cell.armSays ?? ARMS[cell.arm]})`)
 }
 
 /** One step as a line: `observer  msgget(0x1234, 0) = ENOENT`. */

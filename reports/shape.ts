@@ -35,6 +35,7 @@ export const cellShape: z.ZodType<CellResult> = z.object({
   byHand: texts.exactOptional(),
   known: known.exactOptional(),
   requires: texts.exactOptional(),
+  armSays: z.string().exactOptional(),
   note: text.exactOptional(),
   ms: z.number(),
   file: text,

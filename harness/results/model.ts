@@ -50,6 +50,8 @@ export interface CellResult {
   /** Manual pages and kernel functions the statement rests on. */
   source: string[]
   arm: 'treatment' | 'control'
+  /** What the arm is, in a few words, where it is not "different IPC namespaces" or "the same". */
+  armSays?: string
   /** Where the object lives, seen from the observer. */
   place: 'stranger' | 'parent' | 'initial'
   /** `parent-to-child`, `child-to-parent`, `sibling-to-sibling`, `nested`, … */

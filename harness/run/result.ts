@@ -12,6 +12,7 @@ export function describeCell(cell: Cell): CellResult {
     title: variant ? `${rule.says} (${variant})` : rule.says,
     source: [...rule.source],
     arm: cell.arm,
+    ...(rule.kind === 'comparison' ? { armSays: rule.arms[cell.arm] } : {}),
     place: cell.scene.place,
     direction: cell.scene.direction,
     via: cell.via,
