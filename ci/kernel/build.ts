@@ -45,6 +45,7 @@ export async function buildKernel(
   wanted: WantedConfig,
   cache: string,
   say: (message: string) => void,
+  stop?: AbortSignal,
 ): Promise<BuiltKernel> {
   const tools = buildTools()
   const made = await identityHere(source, tools.gcc)
@@ -62,6 +63,7 @@ export async function buildKernel(
           ['-s', '-C', join(tree, 'source'), `O=${join(tree, 'objects')}`, 'ARCH=um', ...words],
           {
             env: REPRODUCIBLE,
+            stop,
             doing: `build ${source.title}`,
           },
         )

@@ -76,7 +76,7 @@ describe.skipIf(typeof ready === 'string')(
     })
 
     test('is the kernel that its configuration says, and ends in time', async () => {
-      const { end, out, err } = await guest(lacking, 'unshare --ipc true || echo none; exec sleep 600', 8)
+      const { end, out, err } = await guest(lacking, 'unshare --ipc true || echo none; exec sleep 600', 5)
       expect(end).toEqual({ kind: 'timeout' })
       expect(out).toBe('none\n')
       expect(err).toMatch(/unshare.*Invalid argument/)

@@ -99,7 +99,7 @@ async function prepare(
     stop,
   }
   if (loaded.kind === 'built') return { ...task, file: loaded.file, configFile: shippedConfig(loaded.file) }
-  const built = await buildKernel(loaded.source, wantedConfig(config), cache, request.say)
+  const built = await buildKernel(loaded.source, wantedConfig(config), cache, request.say, stop)
   return { ...task, file: { kind: 'uml', program: built.program }, configFile: built.config }
 }
 

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { UsageError } from '../../harness/usage-error.ts'
 import { runTool } from './run-tool.ts'
@@ -12,7 +12,8 @@ export interface Module {
 
 /**
  * The modules of a kernel that provide what is named, each after those it depends on. What is built into the
- * kernel is left out. `directory` holds `kernel/` and `modules.builtin`. Throws UsageError, with `release`
+ * kernel is left out. `directory` holds `kernel/`, and `modules.builtin`
+ * where the package has it. Throws UsageError, with `release`
  * in the sentence, for one that the kernel does not have.
  */
 export async function loadModules(
@@ -21,13 +22,13 @@ export async function loadModules(
   wanted: readonly string[],
 ): Promise<Module[]> {
   const files = moduleFiles(join(directory, 'kernel'))
-  const builtin = new Set(
-    readFileSync(join(directory, 'modules.builtin'), 'utf8').split('\n').map(moduleName),
-  )
+  const builtin = builtinModules(directory)
   const loaded = new Map<string, Module>()
   const load = async (name: string): Promise<void> => {
-    if (loaded.has(name) || builtin.has(name)) return
+    if (loaded.has(name) || builtin?.has(name)) return
     const file = files.get(name)
+    // Without a list it may be built in; if it is not, the guest says what it cannot mount.
+    if (!file && !builtin) return
     if (!file)
       throw new UsageError(
         `kernel ${release} has no module ${name}; a cloud image lacks it, the plain one has it`,
@@ -38,6 +39,13 @@ export async function loadModules(
   }
   for (const name of wanted) await load(name)
   return [...loaded.values()]
+}
+
+/** Names of what is built into the kernel; undefined where the package has no list, as Debian's from 7.x on. */
+function builtinModules(directory: string): Set<string> | undefined {
+  const file = join(directory, 'modules.builtin')
+  if (!existsSync(file)) return undefined
+  return new Set(readFileSync(file, 'utf8').split('\n').map(moduleName))
 }
 
 /** `fs/9p/9p.ko.xz` is `9p`; a dash and an underscore are the same in names of modules. */

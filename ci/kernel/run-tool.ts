@@ -10,6 +10,8 @@ export interface ToolOptions {
   env?: Readonly<Record<string, string>>
   /** Given to its standard input. */
   input?: string
+  /** Ends the program early. */
+  stop?: AbortSignal | undefined
   /** How its output becomes text: UTF-8 unless it is bytes. */
   encoding?: 'utf8' | 'latin1'
   /** Completes "cannot …" in the error's sentence; the command line by default. */
@@ -29,12 +31,14 @@ export async function runTool(
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
     env: { ...options.env, LC_ALL: 'C' },
     ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
+    ...(options.stop === undefined ? {} : { cancelSignal: options.stop }),
     encoding: options.encoding ?? 'utf8',
     reject: false,
     maxBuffer: 64 * 1024 * 1024,
     stripFinalNewline: false,
   })
   if (!done.failed) return done.stdout
+  if (done.isCanceled) throw new ToolFailed(`stopped: ${options.doing ?? file}`)
   const said = lastLines(`${done.stdout}\n${done.stderr}`, 4)
   const how =
     done.exitCode === undefined ? (done.signal ?? done.code ?? 'it did not start') : `status ${done.exitCode}`
