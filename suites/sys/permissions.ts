@@ -17,10 +17,10 @@ import {
   PR_SET_KEEPCAPS,
 } from '../../fixtures/rules.ts'
 import { readSysctl, SYSCTLS, type Sysctl, writeSysctl } from '../../fixtures/sysctls.ts'
+import { overflowIds } from '../../fixtures/user-namespaces.ts'
 
 const GROUPS = ['kernel', 'fs/mqueue'] as const
 const GROUP_NEEDS = { kernel: ['SYSVIPC_SYSCTL'], 'fs/mqueue': ['MQUEUE_SYSCTL'] } as const
-const NOBODY = 65534
 
 /** The files of one directory that root writes; *_next_id have rules of their own. */
 function files(group: string): Sysctl[] {
@@ -127,17 +127,24 @@ export function permissionRules(sys: Area): void {
         }
         return [...all]
       }
+      const unmapped = await overflowIds(outer)
       const seenInside = await owners(inside)
       const byOwner = seenInside[0] === '0:0'
       if (arm === 'treatment')
         note(byOwner ? 'root of the owning user namespace (6.9)' : 'root of the initial one (before 6.9)')
-      return { uid, byOwner, seenInside, seenOutside: await owners(visitor) }
+      return {
+        uid,
+        byOwner,
+        unmapped: `${unmapped.uid}:${unmapped.gid}`,
+        seenInside,
+        seenOutside: await owners(visitor),
+      }
     },
-    treatment: ({ uid, byOwner }) =>
+    treatment: ({ uid, byOwner, unmapped }) =>
       byOwner
         ? { seenInside: ['0:0'], seenOutside: [`${uid}:${uid}`] }
-        : { seenInside: [`${NOBODY}:${NOBODY}`], seenOutside: ['0:0'] },
-    control: () => ({ seenInside: [`${NOBODY}:${NOBODY}`], seenOutside: ['0:0'] }),
+        : { seenInside: [unmapped], seenOutside: ['0:0'] },
+    control: ({ unmapped }) => ({ seenInside: [unmapped], seenOutside: ['0:0'] }),
   })
 
   sys.comparison('SYS-16', {
@@ -253,15 +260,17 @@ export function permissionRules(sys: Area): void {
       const visitor = await outer.spawn('visitor')
       await join(visitor, inside)
       const maker = arm === 'treatment' ? inside : visitor
-      return { owner, uid, wrote: await writeAll(maker, variant), made: await readAll(inside, variant) }
+      const unmapped = (await overflowIds(outer)).uid
+      const wrote = await writeAll(maker, variant)
+      return { owner, unmapped, uid, wrote, made: await readAll(inside, variant) }
     },
-    treatment: (_seen, { variant }) => ({
-      uid: NOBODY,
+    treatment: ({ unmapped }, { variant }) => ({
+      uid: unmapped,
       wrote: each(variant, 0),
       made: tellingValues(variant),
     }),
-    control: ({ owner }, { variant }) => ({
-      uid: owner ? 0 : NOBODY,
+    control: ({ owner, unmapped }, { variant }) => ({
+      uid: owner ? 0 : unmapped,
       wrote: each(variant, owner ? EACCES : 0),
       made: owner ? freshValues(variant) : tellingValues(variant),
     }),

@@ -85,6 +85,14 @@ export const fileOperations = {
   },
   /** read(2) from the current position. */
   read: (descriptor: number, bytes = 65536): string => named(() => readAll(descriptor, bytes)),
+  /** read(2) in pieces of so many bytes to the end; gives up after a MiB, for a file that never ends. */
+  readPieces: (descriptor: number, bytes: number): string =>
+    named(() => {
+      let text = ''
+      for (let piece = ' '; piece !== '' && text.length < 1 << 20; text += piece)
+        piece = readAll(descriptor, bytes)
+      return text
+    }),
   /** write(2). */
   write: (descriptor: number, text: string): number =>
     named(() => writeSync(descriptor, text, null, 'latin1')),

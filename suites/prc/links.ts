@@ -1,0 +1,190 @@
+/** PRC-11 to PRC-14: the link /proc/PID/ns/ipc. */
+import { constants } from 'node:fs'
+import {
+  type Area,
+  EACCES,
+  EINVAL,
+  ELOOP,
+  ENOENT,
+  EPERM,
+  failed,
+  type Member,
+  O_RDONLY,
+  O_RDWR,
+  O_WRONLY,
+  type Outcome,
+  oneOf,
+  SIGKILL,
+} from '../../fixtures/rules.ts'
+
+const S_IFLNK = 0o120000
+const S_IFREG = 0o100000
+const READ_ONLY = 0o444
+
+const opened = (outcome: Outcome<number>): unknown => (failed(outcome) ? outcome : 'opened')
+
+/** What a process may do with the ns file of another: read the link, follow it, open it. */
+async function access(member: Member, path: string): Promise<unknown[]> {
+  const link = await member.try.readlink(path)
+  const status = await member.try.stat(path)
+  const descriptor = await member.try.open(path, O_RDONLY)
+  if (!failed(descriptor)) await member.close(descriptor)
+  return [failed(link) ? link : 'read', failed(status) ? status : 'followed', opened(descriptor)]
+}
+
+export function linkRules(prc: Area): void {
+  prc.comparison('PRC-11', {
+    says: '/proc/PID/ns/ipc is a link that reads ipc:[INODE] and leads to a file of mode 0444 with that inode',
+    source: ['namespaces(7)', 'fs/proc/namespaces.c: proc_ns_readlink', 'fs/nsfs.c: ns_get_name'],
+    needs: ['UTS_NS'],
+    since: '3.8',
+    arms: { treatment: 'ns/ipc', control: 'ns/uts' },
+    async experiment({ outer, enter, arm }) {
+      const file = arm === 'treatment' ? 'ipc' : 'uts'
+      const inner = await enter('inner', { flags: [arm === 'treatment' ? 'NEWIPC' : 'NEWUTS'] })
+      const same = await enter('same', { flags: [] })
+      const pathOf = async (member: Member): Promise<string> =>
+        `/proc/${await member.readlink('/proc/self')}/ns/${file}`
+      const view = async (path: string) => {
+        const [text, link, target] = [
+          await outer.readlink(path),
+          await outer.lstat(path),
+          await outer.stat(path),
+        ]
+        return {
+          namesInode: text === `${file}:[${target.ino}]`,
+          isLink: (link.mode & 0o170000) === S_IFLNK,
+          size: link.size,
+          target: target.mode & 0o177777,
+        }
+      }
+      const texts = {
+        outer: await outer.readlink(await pathOf(outer)),
+        self: await outer.readlink(`/proc/self/ns/${file}`),
+        thread: await outer.readlink(`/proc/thread-self/ns/${file}`),
+        same: await outer.readlink(await pathOf(same)),
+        inner: await outer.readlink(await pathOf(inner)),
+        inners: await inner.readlink(`/proc/self/ns/${file}`),
+      }
+      return {
+        views: [await view(await pathOf(outer)), await view(await pathOf(inner))],
+        everyPath: texts.self === texts.outer && texts.thread === texts.outer,
+        sameNamespace: texts.same === texts.outer,
+        otherNamespace: texts.inner === texts.outer,
+        ownView: texts.inners === texts.inner,
+      }
+    },
+    treatment: () => LINK,
+    control: () => LINK,
+  })
+
+  prc.comparison('PRC-12', {
+    says: 'to read or follow the link of a process one must be allowed to read that process (EACCES); a zombie has none (ENOENT)',
+    source: ['namespaces(7)', 'ptrace(2)', 'fs/proc/namespaces.c: proc_ns_get_link'],
+    needs: ['CAP_SETUID'],
+    since: '4.5',
+    arms: { treatment: 'a process of root, and a zombie', control: 'a process of the same user, alive' },
+    async experiment({ outer, enter, arm, fresh, eventually }) {
+      const uid = fresh.uid()
+      const user = await enter('user')
+      await user.becomeUser(uid)
+      const target = await enter('target')
+      if (arm === 'control') await target.becomeUser(uid)
+      const path = `/proc/${await target.readlink('/proc/self')}/ns/ipc`
+      const byUser = await access(user, path)
+      const byRoot = await access(outer, path)
+      if (arm === 'control') return { byUser, byRoot, ownLink: await access(user, '/proc/self/ns/ipc') }
+      // Killed and not yet waited for.
+      await outer.kill(target.pid, SIGKILL)
+      await eventually(
+        () => outer.readFile(path.replace('/ns/ipc', '/stat')),
+        (stat) => stat.includes(') Z '),
+      )
+      const ofZombie = await access(outer, path)
+      await outer.waitpid(target.pid)
+      return { byUser, byRoot, ofZombie, ofNobody: await access(outer, path) }
+    },
+    treatment: () => ({
+      byUser: [EACCES, EACCES, EACCES],
+      byRoot: ['read', 'followed', 'opened'],
+      ofZombie: [ENOENT, ENOENT, ENOENT],
+      ofNobody: [ENOENT, ENOENT, ENOENT],
+    }),
+    control: () => ({
+      byUser: ['read', 'followed', 'opened'],
+      byRoot: ['read', 'followed', 'opened'],
+      ownLink: ['read', 'followed', 'opened'],
+    }),
+  })
+
+  prc.comparison('PRC-13', {
+    says: 'every procfs instance shows the same device and inode for one IPC namespace; all types of namespaces are on one device',
+    source: ['namespaces(7)', 'fs/nsfs.c: nsfs_init'],
+    needs: ['UTS_NS'],
+    since: '3.19',
+    flags: [['NEWIPC', 'NEWNS']],
+    arms: { treatment: 'another IPC namespace', control: 'the same IPC namespace' },
+    async experiment({ outer, enter, arm }) {
+      const member = await enter('member', { flags: arm === 'treatment' ? ['NEWIPC', 'NEWNS'] : ['NEWNS'] })
+      const identity = async (who: Member, file = 'ipc') => {
+        const { dev, ino } = await who.stat(`/proc/self/ns/${file}`)
+        return { dev, ino }
+      }
+      const [held, outers] = [await outer.open('/proc/self/ns/ipc', O_RDONLY), await identity(outer)]
+      const before = await identity(member)
+      await member.mount('proc', '/proc', 'proc')
+      const after = await identity(member)
+      const byDescriptor = await outer.fstat(held)
+      const devices = new Set<number>()
+      for (const file of ['ipc', 'uts', 'mnt']) devices.add((await identity(member, file)).dev)
+      return {
+        instances: before.dev === after.dev && before.ino === after.ino,
+        descriptor: byDescriptor.dev === outers.dev && byDescriptor.ino === outers.ino,
+        devices: devices.size,
+        sameAsOuter: outers.dev === after.dev && outers.ino === after.ino,
+      }
+    },
+    treatment: () => ({ instances: true, descriptor: true, devices: 1, sameAsOuter: false }),
+    control: () => ({ instances: true, descriptor: true, devices: 1, sameAsOuter: true }),
+  })
+
+  prc.comparison('PRC-14', {
+    says: 'the file behind the link opens for reading only, through the link only, and reads nothing',
+    source: ['namespaces(7)', 'fs/nsfs.c: ns_file_operations'],
+    since: '3.19',
+    arms: { treatment: 'opened otherwise', control: 'opened for reading' },
+    async experiment({ outer, arm }) {
+      const path = '/proc/self/ns/ipc'
+      if (arm === 'control') {
+        const descriptor = await outer.try.open(path, O_RDONLY)
+        return {
+          opened: opened(descriptor),
+          read: failed(descriptor) ? descriptor : await outer.try.read(descriptor, 16),
+        }
+      }
+      return {
+        writeOnly: opened(await outer.try.open(path, O_WRONLY)),
+        readWrite: opened(await outer.try.open(path, O_RDWR)),
+        noFollow: opened(await outer.try.open(path, O_RDONLY | constants.O_NOFOLLOW)),
+      }
+    },
+    // Which of the two errnos is not documented; EPERM since nsfs inodes are immutable.
+    treatment: () => ({
+      writeOnly: oneOf(EPERM, EACCES),
+      readWrite: oneOf(EPERM, EACCES),
+      noFollow: ELOOP,
+    }),
+    control: () => ({ opened: 'opened', read: EINVAL }),
+  })
+}
+
+const LINK = {
+  views: [
+    { namesInode: true, isLink: true, size: 0, target: S_IFREG | READ_ONLY },
+    { namesInode: true, isLink: true, size: 0, target: S_IFREG | READ_ONLY },
+  ],
+  everyPath: true,
+  sameNamespace: true,
+  otherNamespace: false,
+  ownView: true,
+}

@@ -1,0 +1,150 @@
+/** PRC-05, PRC-06: pids and user ids in the tables are translated for whoever opened them. */
+import { systemV } from '../../fixtures/objects.ts'
+import {
+  type Area,
+  CLONE,
+  type Flag,
+  failed,
+  having,
+  type Member,
+  makePrivate,
+  O_RDONLY,
+  type Outcome,
+} from '../../fixtures/rules.ts'
+import { type Row, readOpenTable, readTable, rowOf, tablePath } from '../../fixtures/sysvipc-table.ts'
+import { overflowIds, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
+
+/** The columns that name the maker (or sender) and whoever used the object last. */
+const PIDS = { msg: ['lspid', 'lrpid'], shm: ['cpid', 'lpid'] } as const
+
+export function translationRules(prc: Area): void {
+  prc.comparison('PRC-05', {
+    says: 'pids in the tables are those of the opener’s pid namespace, 0 for who is not in it; the procfs instance does not matter',
+    source: ['ipc/util.c: sysvipc_proc_open', 'ipc/util.c: ipc_seq_pid_ns'],
+    needs: ['PROC_SYSVIPC', 'PID_NS'],
+    since: '4.17',
+    variants: ['msg', 'shm'],
+    flags: [['NEWPID', 'NEWNS']],
+    bugs: [
+      {
+        id: 'BUG-13',
+        fix: 'ipc: fix IPC_STAT between pid namespaces (98f929b1bd4d, 39a4940eaa18): pids are their process’s own, which mean nobody or somebody else to others',
+        fixedIn: '4.17',
+        looksLike: { translated: false },
+      },
+    ],
+    arms: { treatment: 'the user has a pid namespace of its own', control: 'both share one' },
+    async experiment(world) {
+      const { outer, arm, fresh, variant } = world
+      const family = systemV(world)
+      const path = tablePath(family.kind)
+      const [first, last] = PIDS[variant as 'msg' | 'shm']
+      const flags: Flag[] = arm === 'treatment' ? ['NEWPID', 'NEWNS'] : ['NEWNS']
+      const [ours, theirs] = await outer.socketpair()
+      const early = await outer.open(path, O_RDONLY)
+      const inner = await outer.spawn('inner', flags, { keep: [theirs, early] })
+      await makePrivate(inner)
+      const innerRoot = `/proc/${await inner.readlink('/proc/self')}/root`
+
+      // The outer one makes the object and puts something in, the inner one uses it last.
+      const key = fresh.key()
+      const id = await family.make(outer, key, 5)
+      await family.read(inner, id)
+      const pids = (rows: Outcome<Row[]>): unknown => {
+        const row = rowOf(rows, key) as Row
+        return typeof row === 'object' && !failed(row) ? [row[first], row[last]] : row
+      }
+      const inners = pids(await readTable(inner, path))
+      await inner.sendDescriptor(theirs, await inner.open(path, O_RDONLY))
+      const openedInside = await outer.receiveDescriptor(ours)
+      const byEarly = pids(await readOpenTable(inner, early))
+      await inner.mount('proc', '/proc', 'proc')
+      const outers = pids(await readTable(outer, path))
+      const usersOwnPid = await inner.getpid()
+      return {
+        makersPid: await outer.getpid(),
+        usersPid: inner.pid,
+        usersOwnPid,
+        translated: inner.pid === usersOwnPid || !(Array.isArray(outers) && outers[1] === usersOwnPid),
+        outers,
+        inners,
+        openedInsideReadOutside: pids(await readOpenTable(outer, openedInside)),
+        openedOutsideReadInside: byEarly,
+        innersFreshProc: pids(await readTable(inner, path)),
+        outersThroughInnersProc: pids(await readTable(outer, `${innerRoot}${path}`)),
+      }
+    },
+    treatment: ({ makersPid, usersPid }) => ({
+      usersOwnPid: 1,
+      outers: [makersPid, usersPid],
+      inners: [0, 1],
+      openedInsideReadOutside: [0, 1],
+      openedOutsideReadInside: [makersPid, usersPid],
+      innersFreshProc: [0, 1],
+      outersThroughInnersProc: [makersPid, usersPid],
+    }),
+    control: ({ makersPid, usersPid }) => ({
+      usersOwnPid: usersPid,
+      outers: [makersPid, usersPid],
+      inners: [makersPid, usersPid],
+      openedInsideReadOutside: [makersPid, usersPid],
+      openedOutsideReadInside: [makersPid, usersPid],
+      innersFreshProc: [makersPid, usersPid],
+      outersThroughInnersProc: [makersPid, usersPid],
+    }),
+  })
+
+  prc.comparison('PRC-06', {
+    says: 'user and group ids in the tables are mapped for the user namespace of the opener, from the moment of opening',
+    source: ['user_namespaces(7)', 'ipc/msg.c: sysvipc_msg_proc_show', 'fs/seq_file.c: seq_open'],
+    needs: ['PROC_SYSVIPC', 'USER_NS', 'CAP_SETUID'],
+    since: '3.8',
+    variants: ['msg', 'sem', 'shm'],
+    arms: { treatment: 'the reader came to another user namespace', control: 'the reader stayed' },
+    async experiment(world) {
+      const { outer, arm, fresh } = world
+      const family = systemV(world)
+      const path = tablePath(family.kind)
+      const owner = fresh.uid()
+      const key = fresh.key()
+      const id = await family.make(outer, key, 5)
+      // Made by root, then given away: the four columns differ in pairs.
+      await family.setMode(outer, id, 0o600, owner)
+      const reader = await outer.spawn('reader')
+      const descriptor = await reader.open(path, O_RDONLY)
+      const before = ids(rowOf(await readOpenTable(reader, descriptor), key))
+      if (arm === 'treatment') await reader.unshare(CLONE.NEWUSER)
+      // In this one the owner is root, and root is nobody.
+      const mapped: Member =
+        arm === 'treatment'
+          ? await spawnInUserNamespace(outer, 'mapped', [], [[0, owner, 1]])
+          : await outer.spawn('mapped')
+      return {
+        owner,
+        unmapped: await overflowIds(outer),
+        before,
+        byOpen: ids(rowOf(await readOpenTable(reader, descriptor), key)),
+        reopened: ids(rowOf(await readTable(reader, path), key)),
+        mapped: ids(rowOf(await readTable(mapped, path), key)),
+        outers: ids(rowOf(await readTable(outer, path), key)),
+      }
+    },
+    treatment: ({ owner, unmapped: { uid, gid } }) => ({
+      before: having({ uid: owner, gid: owner, cuid: 0, cgid: 0 }),
+      byOpen: having({ uid: owner, gid: owner, cuid: 0, cgid: 0 }),
+      reopened: having({ uid, gid, cuid: uid, cgid: gid }),
+      mapped: having({ uid: 0, gid: 0, cuid: uid, cgid: gid }),
+      outers: having({ uid: owner, gid: owner, cuid: 0, cgid: 0 }),
+    }),
+    control: ({ owner }) => {
+      const real = having({ uid: owner, gid: owner, cuid: 0, cgid: 0 })
+      return { before: real, byOpen: real, reopened: real, mapped: real, outers: real }
+    },
+  })
+}
+
+function ids(row: unknown): unknown {
+  if (typeof row !== 'object' || row === null || failed(row)) return row
+  const { uid, gid, cuid, cgid } = row as Row
+  return { uid, gid, cuid, cgid }
+}
