@@ -15,6 +15,10 @@ const commands: Record<string, () => Promise<Command>> = {
     const { listCommand } = await import('../cli/list-command.ts')
     return listCommand(async () => (await import('../../suites/all.ts')).areas)
   },
+  bench: async () => {
+    const { benchCommand } = await import('../cli/bench-command.ts')
+    return benchCommand(async () => (await import('../../suites/all.ts')).areas)
+  },
   report: async () => (await import('../../reports/report-command.ts')).reportCommand,
   diff: async () => (await import('../../reports/diff-command.ts')).diffCommand,
   kernel: async () => (await import('../../ci/kernel/command.ts')).kernelCommand,

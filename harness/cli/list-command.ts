@@ -2,14 +2,16 @@ import { parseArgs } from 'node:util'
 import { REQUIREMENTS } from '../rules/requirements.ts'
 import type { Area, Rule } from '../rules/rule.ts'
 import { UsageError } from '../usage-error.ts'
+import { renderCatalogue } from './catalogue.ts'
 import { type Command, EXIT } from './command.ts'
 
-const HELP = `Usage: ipcns list [--json]
+const HELP = `Usage: ipcns list [--json | --markdown]
 
 Every rule: id, area, statement, sources, requirements, arms, since which kernel;
 and each row of the catalogue that is no rule here, with the reason.
 
-  --json    the same for programs
+  --json      the same for programs
+  --markdown  the same as a page; docs/RULES.md is made with it
 `
 
 /** One rule as `ipcns list --json` and the checked-in catalogue have it. */
@@ -69,9 +71,16 @@ export function listCommand(load: () => Promise<readonly Area[]>): Command {
     summary: 'the rules, and the catalogue rows that are none here',
     help: HELP,
     run: async (words) => {
-      const { rules, unruled } = listing(await load())
-      if (wantsJson(words)) {
+      const { json, markdown } = options(words)
+      const areas = await load()
+      const { rules, unruled } = listing(areas)
+      if (json) {
         process.stdout.write(`${JSON.stringify({ rules, unruled }, null, 2)}\n`)
+        return EXIT.ok
+      }
+      if (markdown) {
+        const titles = new Map(areas.map(({ name, title }) => [name, title]))
+        process.stdout.write(renderCatalogue({ rules, unruled }, titles))
         return EXIT.ok
       }
       for (const rule of rules) {
@@ -86,9 +95,10 @@ export function listCommand(load: () => Promise<readonly Area[]>): Command {
   }
 }
 
-function wantsJson(words: readonly string[]): boolean {
+function options(words: readonly string[]): { json?: boolean; markdown?: boolean } {
   try {
-    return parseArgs({ args: [...words], options: { json: { type: 'boolean' } } }).values.json ?? false
+    const known = { json: { type: 'boolean' }, markdown: { type: 'boolean' } } as const
+    return parseArgs({ args: [...words], options: known }).values
   } catch (problem) {
     const message = problem instanceof Error ? problem.message : String(problem)
     throw new UsageError(`${message.split('. ')[0]}; see "ipcns list --help"`)

@@ -157,6 +157,24 @@ const table = {
       return works(outcome)
     },
   },
+  'huge pages': {
+    reason: 'no huge page is free for a segment (vm.nr_hugepages)',
+    kconfig: 'CONFIG_HUGETLBFS',
+    met: async (child) => {
+      const size = /^Hugepagesize: +(\d+)/m.exec(await child.readFile('/proc/meminfo'))?.[1]
+      const segment = size ? await child.try.shmget(0, Number(size) * 1024, 0o5600) : undefined
+      if (segment === undefined || failed(segment)) return false
+      await child.shmctlRemove(segment)
+      return true
+    },
+  },
+  map_files: {
+    reason: '/proc/PID/map_files cannot be opened',
+    met: async (child) => {
+      const [name] = await child.readdir('/proc/self/map_files').catch(() => [])
+      return name !== undefined && works(await child.try.open(`/proc/self/map_files/${name}`, O_RDONLY))
+    },
+  },
   fsopen: {
     reason: 'the kernel has no fsopen (ENOSYS)',
     met: async (child) => String(await child.try.fsopen('mqueue')) !== 'ENOSYS',
