@@ -1,0 +1,122 @@
+/** Who counts as the one that acted: the dead, threads, and a process that undoes: PID-04, PID-06, PID-08. */
+import { type Area, type Flag, IPC_CREAT, IPC_EXCL, oneOf, SEM_UNDO } from '../../fixtures/rules.ts'
+import { REMEMBERING } from './fields.ts'
+
+const FLAG_SETS: readonly (readonly Flag[])[] = [[], ['NEWPID']]
+
+/** Long enough for the slowest machine; what is waited for happens at once. */
+const PATIENCE_MS = 20_000
+
+export function addActors(pid: Area): void {
+  pid.comparison('PID-04', {
+    says: 'an object remembers the pid of who acted last after that process is dead',
+    source: ['msgctl(2)', 'semctl(2)', 'shmctl(2)', 'ipc/util.h: ipc_update_pid'],
+    needs: ['SYSVIPC', 'PID_NS'],
+    since: '4.17',
+    variants: ['shm', 'msg', 'sem'],
+    flags: FLAG_SETS,
+    arms: { treatment: 'the process is dead', control: 'it lives' },
+    async experiment({ outer, arm, flags, variant, fresh }) {
+      const how = REMEMBERING[variant as 'shm' | 'msg' | 'sem']
+      const mortal = await outer.spawn('mortal', flags)
+      const object = await how.make(mortal, fresh.key())
+      for (const act of Object.values(how.acts)) await act(mortal, object)
+      const before = await how.pids(outer, object)
+      if (arm === 'treatment') await mortal.exitAndReap()
+      return { number: mortal.pid, before, after: await how.pids(outer, object) }
+    },
+    treatment: (seen) => everyField(seen),
+    control: (seen) => everyField(seen),
+  })
+
+  pid.comparison('PID-06', {
+    says: 'the remembered pids are those of processes, not of threads (lrpid of a receiver that had to wait may be its thread’s)',
+    source: ['msgctl(2)', 'ipc/msg.c: pipelined_send, do_msgrcv', 'ipc/sem.c: perform_atomic_semop'],
+    needs: ['SYSVIPC'],
+    arms: { treatment: 'the acts of a second thread', control: 'the acts of the first' },
+    async experiment({ outer, arm, fresh, note }) {
+      const main = await outer.spawn('process')
+      const [thread] = await main.withThreads('thread')
+      const worker = arm === 'treatment' && thread ? thread : main
+      const ids = { process: main.pid, thread: await worker.gettid(), seenAs: await worker.getpid() }
+      const seen: Record<string, Readonly<Record<string, number>>> = {}
+      const semaphore = await REMEMBERING.sem.make(worker, fresh.key())
+      for (const [kind, how] of Object.entries(REMEMBERING)) {
+        const object = kind === 'sem' ? semaphore : await how.make(worker, fresh.key())
+        for (const act of Object.values(how.acts)) await act(worker, object)
+        seen[kind] = await how.pids(outer, object)
+      }
+      // A message handed to a receiver that already waits.
+      const queue = await REMEMBERING.msg.make(outer, fresh.key())
+      const waiting = await worker.block.msgrcv(queue, 64, 0, 0)
+      await outer.msgsnd(queue, 1, 'handed over', 0)
+      await waiting.within(PATIENCE_MS)
+      const { lrpid } = await outer.msgctlStat(queue)
+      if (arm === 'treatment')
+        note(`lrpid of a waiting receiver is its ${lrpid === ids.thread ? 'thread' : 'process'} id`)
+      return { ids, ...seen, lrpid }
+    },
+    treatment: ({ ids }) => ({ ...oneProcess(ids.process), lrpid: oneOf(ids.thread, ids.process) }),
+    control: ({ ids }) => ({ ...oneProcess(ids.process), lrpid: ids.process }),
+  })
+
+  pid.comparison('PID-08', {
+    says: 'a semaphore’s pid is also that of who set it by SETVAL or SETALL, and of the process whose end undid its operation',
+    source: ['semctl(2) NOTES', 'ipc/sem.c: semctl_setval, semctl_main, exit_sem'],
+    needs: ['SYSVIPC', 'PID_NS'],
+    since: '4.6',
+    variants: ['SETVAL', 'SETALL', 'undo'],
+    flags: FLAG_SETS,
+    arms: { treatment: 'after it', control: 'without it' },
+    async experiment({ outer, arm, flags, variant, fresh }) {
+      const set = await outer.semget(fresh.key(), 2, IPC_CREAT | IPC_EXCL | 0o600)
+      const other = await outer.spawn('other')
+      const setter = await outer.spawn('setter', flags)
+      if (variant === 'undo')
+        await setter.semop(set, [{ index: 0, change: 1, flags: arm === 'treatment' ? SEM_UNDO : 0 }])
+      await other.semop(set, [
+        { index: 0, change: 1 },
+        { index: 1, change: 1 },
+      ])
+      const before = [await outer.semctlGet(set, 0, 'GETPID'), await outer.semctlGet(set, 1, 'GETPID')]
+      const inside = await setter.semctlGet(set, 0, 'GETPID')
+      if (variant === 'undo') await setter.exitAndReap()
+      else if (arm === 'treatment') {
+        if (variant === 'SETVAL') await setter.semctlSetValue(set, 0, 7)
+        else await setter.semctlSetAll(set, [7, 8])
+      }
+      return {
+        numbers: { setter: setter.pid, other: other.pid },
+        before,
+        inside,
+        values: await outer.semctlGetAll(set, 2),
+        after: [await outer.semctlGet(set, 0, 'GETPID'), await outer.semctlGet(set, 1, 'GETPID')],
+      }
+    },
+    treatment: ({ numbers: { setter, other } }, { variant, flags }) => ({
+      before: [other, other],
+      inside: flags.includes('NEWPID') ? 0 : other,
+      values: { SETVAL: [7, 1], SETALL: [7, 8], undo: [1, 1] }[variant],
+      after: variant === 'SETALL' ? [setter, setter] : [setter, other],
+    }),
+    control: ({ numbers: { other } }, { variant, flags }) => ({
+      before: [other, other],
+      inside: flags.includes('NEWPID') ? 0 : other,
+      values: variant === 'undo' ? [2, 1] : [1, 1],
+      after: [other, other],
+    }),
+  })
+}
+
+function everyField({ number, before }: { number: number; before: Readonly<Record<string, number>> }) {
+  const all = Object.fromEntries(Object.keys(before).map((field) => [field, number]))
+  return { before: all, after: all }
+}
+
+function oneProcess(number: number) {
+  return {
+    shm: { cpid: number, lpid: number },
+    msg: { lspid: number, lrpid: number },
+    sem: { first: number, second: number, third: number },
+  }
+}

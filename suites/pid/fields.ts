@@ -1,0 +1,260 @@
+/** The pids that System V objects remember, over scenes and flag sets: PID-01 … PID-03, PID-05 and PID-07. */
+import { family, OBJECT_KINDS } from '../../fixtures/objects.ts'
+import {
+  type Area,
+  CLONE,
+  ENOENT,
+  type Flag,
+  IPC_CREAT,
+  IPC_EXCL,
+  IPC_NOWAIT,
+  type Member,
+  O_RDONLY,
+  procPid,
+  type VisibilityWorld,
+} from '../../fixtures/rules.ts'
+
+/** What one family remembers of who did what, and the calls that make it remember. */
+interface Remembering {
+  /** Makes an object; the first pids it remembers are the maker's. */
+  make(member: Member, key: number): Promise<number>
+  find(member: Member, key: number): ReturnType<Member['try']['msgget']>
+  /** Each of the acts after which the object remembers the actor, and the field that does. */
+  readonly acts: Readonly<Record<string, (member: Member, id: number) => Promise<unknown>>>
+  /** All fields as the member sees them. */
+  pids(member: Member, id: number): Promise<Readonly<Record<string, number>>>
+}
+
+async function attachAndDetach(member: Member, id: number): Promise<void> {
+  await member.shmdt(await member.shmat(id))
+}
+
+/** The families; each act is named after the field that it changes. */
+export const REMEMBERING: Readonly<Record<'msg' | 'sem' | 'shm', Remembering>> = {
+  shm: {
+    make: (member, key) => member.shmget(key, 4096, IPC_CREAT | IPC_EXCL | 0o600),
+    find: (member, key) => member.try.shmget(key, 0, 0),
+    acts: { lpid: attachAndDetach },
+    pids: async (member, id) => {
+      const { cpid, lpid } = await member.shmctlStat(id)
+      return { cpid, lpid }
+    },
+  },
+  msg: {
+    make: (member, key) => member.msgget(key, IPC_CREAT | IPC_EXCL | 0o600),
+    find: (member, key) => member.try.msgget(key, 0),
+    acts: {
+      lspid: (member, id) => member.msgsnd(id, 1, 'x', IPC_NOWAIT),
+      lrpid: (member, id) => member.msgrcv(id, 64, 0, IPC_NOWAIT),
+    },
+    pids: async (member, id) => {
+      const { lspid, lrpid } = await member.msgctlStat(id)
+      return { lspid, lrpid }
+    },
+  },
+  sem: {
+    make: (member, key) => member.semget(key, 3, IPC_CREAT | IPC_EXCL | 0o600),
+    find: (member, key) => member.try.semget(key, 0, 0),
+    acts: {
+      first: (member, id) => member.semop(id, [{ index: 0, change: 1 }]),
+      second: (member, id) => member.semctlSetValue(id, 1, 1),
+      third: (member, id) => member.semop(id, [{ index: 2, change: 0 }]),
+    },
+    pids: async (member, id) => ({
+      first: await member.semctlGet(id, 0, 'GETPID'),
+      second: await member.semctlGet(id, 1, 'GETPID'),
+      third: await member.semctlGet(id, 2, 'GETPID'),
+    }),
+  },
+}
+
+/** The two sides as each sees itself and the other: its own number, another's number, or 0 for none. */
+interface Numbers {
+  actor: { self: number; other: number }
+  observer: { self: number; other: number }
+}
+
+/**
+ * How the two sides are numbered in each other's pid namespace. /proc is the outer side's: a process's own
+ * link there tells its number in the outermost of the pid namespaces.
+ */
+async function numbersOf(world: VisibilityWorld, visitor: Member): Promise<Numbers> {
+  const { actor, relation } = world
+  const outermost = async (member: Member) => Number(await procPid(member))
+  const selves = { actor: await actor.getpid(), observer: await visitor.getpid() }
+  const of = {
+    same: { actor: selves.observer, observer: selves.actor },
+    'observer-below': { actor: await outermost(visitor), observer: 0 },
+    'actor-below': { actor: 0, observer: await outermost(actor) },
+    apart: { actor: 0, observer: 0 },
+  }[relation.pid]
+  return {
+    actor: { self: selves.actor, other: of.actor },
+    observer: { self: selves.observer, other: of.observer },
+  }
+}
+
+/** With NEWIPC the observer's child joins the actor's IPC namespace; it stays in the observer's pid namespace. */
+async function visitorOf({ actor, observer, relation }: VisibilityWorld): Promise<Member> {
+  const visitor = await observer.spawn('visitor')
+  if (relation.ipc === 'same') return visitor
+  const nsfd = await visitor.open(`/proc/${await procPid(actor)}/ns/ipc`, O_RDONLY)
+  await visitor.setns(nsfd, CLONE.NEWIPC)
+  await visitor.close(nsfd)
+  return visitor
+}
+
+/** Without NEWUSER: from inside a user namespace the actor's IPC namespace cannot be joined (ENT-29). */
+const withoutUser = (flags: readonly Flag[]): boolean => !flags.includes('NEWUSER')
+
+const ROWS = [
+  ['PID-01', 'shm', 'shm_cpid and shm_lpid', 'ipc/shm.c: shmctl_stat', 'shmctl(2)'],
+  ['PID-02', 'msg', 'msg_lspid and msg_lrpid', 'ipc/msg.c: msgctl_stat', 'msgctl(2)'],
+  ['PID-03', 'sem', 'a semaphore’s GETPID', 'ipc/sem.c: semctl_main', 'semctl(2)'],
+] as const
+
+export function addFields(pid: Area): void {
+  for (const [id, kind, what, place, page] of ROWS)
+    pid.visibility(id, {
+      says: `${what} are numbers of the caller’s pid namespace, 0 where it has none, whatever the IPC namespaces`,
+      source: [page, 'pid_namespaces(7)', place],
+      needs: ['SYSVIPC', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'],
+      since: '4.17',
+      flags: withoutUser,
+      async experiment(world) {
+        const { actor, observer, fresh } = world
+        const how = REMEMBERING[kind]
+        const key = fresh.key()
+        const object = await how.make(actor, key)
+        const found = await how.find(observer, key)
+        const visitor = await visitorOf(world)
+        const numbers = await numbersOf(world, visitor)
+        const look = async () => ({
+          actor: await how.pids(actor, object),
+          observer: await how.pids(visitor, object),
+        })
+        const fresh0 = await look()
+        for (const act of Object.values(how.acts)) await act(actor, object)
+        const byActor = await look()
+        for (const act of Object.values(how.acts)) await act(visitor, object)
+        const byObserver = await look()
+        await visitor.killAndReap()
+        return { object, numbers, found, fresh: fresh0, byActor, byObserver }
+      },
+      shared: (seen) => ({ ...remembered(kind, seen.numbers), found: seen.object }),
+      isolated: (seen) => ({ ...remembered(kind, seen.numbers), found: ENOENT }),
+    })
+
+  pid.visibility('PID-05', {
+    says: '/proc/sysvipc gives the pids of a segment and of a queue as the pid namespace of the process that opened it has them',
+    source: ['proc_sysvipc(5)', 'pid_namespaces(7)', 'ipc/util.c: sysvipc_proc_open'],
+    needs: ['SYSVIPC', 'PROC_SYSVIPC', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'],
+    since: '4.17',
+    flags: withoutUser,
+    variants: ['shm', 'msg'],
+    async experiment(world) {
+      const { actor, fresh, variant } = world
+      const kind = variant as 'shm' | 'msg'
+      const how = REMEMBERING[kind]
+      const object = await how.make(actor, fresh.key())
+      for (const act of Object.values(how.acts)) await act(actor, object)
+      const visitor = await visitorOf(world)
+      const numbers = await numbersOf(world, visitor)
+      const path = `/proc/sysvipc/${kind}`
+      const actorReads = rowOf(kind, await actor.readFile(path), object)
+      const observerReads = rowOf(kind, await visitor.readFile(path), object)
+      // One more reader with a file that the visitor opened: the opener's pid namespace counts.
+      const file = await visitor.open(path, O_RDONLY)
+      const heir = await visitor.spawn('heir', ['NEWPID'], { keep: [file] })
+      const heirReads = rowOf(kind, await readToEnd(heir, file), object)
+      await visitor.killAndReap()
+      return { numbers, actorReads, observerReads, heirReads }
+    },
+    shared: (seen, world) => rows(world.variant as 'shm' | 'msg', seen.numbers),
+    isolated: (seen, world) => rows(world.variant as 'shm' | 'msg', seen.numbers),
+  })
+
+  pid.visibility('PID-07', {
+    says: 'a new pid namespace never changes which objects are seen',
+    source: ['pid_namespaces(7)', 'ipc_namespaces(7)'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE'],
+    flags: (flags) => flags.includes('NEWPID'),
+    variants: OBJECT_KINDS,
+    async experiment(world) {
+      const { actor, observer, fresh } = world
+      const kind = family(world)
+      const labels = { actors: kind.label(fresh), observers: kind.label(fresh) }
+      const made = await kind.make(actor, labels.actors, 11)
+      const found = await kind.find(observer, labels.actors)
+      const read = await kind.read(observer, labels.actors)
+      const madeToo = await kind.make(observer, labels.observers, 22)
+      const actorReads = await kind.read(actor, labels.observers)
+      const removed = await kind.remove(observer, labels.actors)
+      const left = await kind.find(actor, labels.actors)
+      if (kind.kind === 'mq') {
+        await actor.close(made)
+        await observer.close(madeToo)
+      }
+      await kind.remove(actor, labels.actors)
+      await kind.remove(observer, labels.observers)
+      return { found, read, actorReads, removed, left }
+    },
+    shared: () => ({ found: 'found', read: 11, actorReads: 22, removed: 0, left: ENOENT }),
+    isolated: () => ({ found: ENOENT, read: ENOENT, actorReads: ENOENT, removed: ENOENT, left: 'found' }),
+  })
+}
+
+/** What each side must see before anybody acted, after the actor did, and after the observer's side did. */
+function remembered(kind: 'msg' | 'sem' | 'shm', { actor, observer }: Numbers) {
+  const all = (number: number) =>
+    Object.fromEntries(Object.keys(REMEMBERING[kind].acts).map((field) => [field, number]))
+  const made = (number: number) => (kind === 'shm' ? { cpid: number } : {})
+  return {
+    fresh: {
+      actor: { ...made(actor.self), ...all(0) },
+      observer: { ...made(observer.other), ...all(0) },
+    },
+    byActor: {
+      actor: { ...made(actor.self), ...all(actor.self) },
+      observer: { ...made(observer.other), ...all(observer.other) },
+    },
+    byObserver: {
+      actor: { ...made(actor.self), ...all(actor.other) },
+      observer: { ...made(observer.other), ...all(observer.self) },
+    },
+  }
+}
+
+/** Such a file gives a page at a time, and the initial namespace may hold many objects. */
+async function readToEnd(member: Member, file: number): Promise<string> {
+  let text = ''
+  for (;;) {
+    const part = await member.read(file)
+    if (part === '') return text
+    text += part
+  }
+}
+
+/** Columns of the two files that hold pids (proc_sysvipc(5)), by the names in their first line. */
+const COLUMNS = { shm: ['cpid', 'lpid'], msg: ['lspid', 'lrpid'] } as const
+const ID_COLUMN = { shm: 'shmid', msg: 'msqid' } as const
+
+/** The pids in the row of one object, or 'no row'. */
+function rowOf(kind: 'shm' | 'msg', table: string, id: number): number[] | 'no row' {
+  const [head = [], ...lines] = table
+    .trim()
+    .split('\n')
+    .map((line) => line.trim().split(/ +/))
+  const column = (line: string[], name: string) => Number(line[head.indexOf(name)])
+  const line = lines.find((candidate) => column(candidate, ID_COLUMN[kind]) === id)
+  return line ? COLUMNS[kind].map((name) => column(line, name)) : 'no row'
+}
+
+function rows(kind: 'shm' | 'msg', { actor, observer }: Numbers) {
+  const both = (number: number) => COLUMNS[kind].map(() => number)
+  return {
+    actorReads: both(actor.self),
+    observerReads: both(observer.other),
+    heirReads: both(observer.other),
+  }
+}

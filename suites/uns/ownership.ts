@@ -1,0 +1,277 @@
+/** Which user namespace owns an IPC namespace, and how ids are shown and set through maps: UNS-01, UNS-04, UNS-06, UNS-10, UNS-11. */
+import { SYSTEM_V, SYSTEM_V_KINDS, systemV } from '../../fixtures/objects.ts'
+import { foundByName, NEW_QUEUE } from '../../fixtures/posix-queues.ts'
+import {
+  type Area,
+  EACCES,
+  EINVAL,
+  ENOENT,
+  EOVERFLOW,
+  EPERM,
+  type Flag,
+  failed,
+  IPC_PRIVATE,
+  type Member,
+  NS_GET_USERNS,
+  O_RDONLY,
+  procPid,
+} from '../../fixtures/rules.ts'
+import { overflowIds, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
+
+/** Orders of making the two, and which step's user namespace owns the IPC namespace: -1 is the outer one. */
+const ORDERS: Readonly<Record<string, { steps: readonly (readonly Flag[])[]; owner: number }>> = {
+  IPC: { steps: [['NEWIPC']], owner: -1 },
+  USER: { steps: [['NEWUSER']], owner: -1 },
+  'USER+IPC': { steps: [['NEWUSER', 'NEWIPC']], owner: 0 },
+  'USER, IPC': { steps: [['NEWUSER'], ['NEWIPC']], owner: 0 },
+  'IPC, USER': { steps: [['NEWIPC'], ['NEWUSER']], owner: -1 },
+  'USER+IPC, USER': { steps: [['NEWUSER', 'NEWIPC'], ['NEWUSER']], owner: 0 },
+  'USER+IPC, IPC': { steps: [['NEWUSER', 'NEWIPC'], ['NEWIPC']], owner: 0 },
+  'USER+IPC, USER+IPC': {
+    steps: [
+      ['NEWUSER', 'NEWIPC'],
+      ['NEWUSER', 'NEWIPC'],
+    ],
+    owner: 1,
+  },
+  'USER, USER, IPC': { steps: [['NEWUSER'], ['NEWUSER'], ['NEWIPC']], owner: 1 },
+  'USER+IPC+PID+NS': { steps: [['NEWUSER', 'NEWIPC', 'NEWPID', 'NEWNS']], owner: 0 },
+}
+
+/** Ids inside the viewer's map; outside they are fresh users. */
+const INSIDE = { creator: 100, group: 101 }
+
+export function addOwnership(uns: Area): void {
+  uns.comparison('UNS-01', {
+    says: 'an IPC namespace is owned by the user namespace its maker was in, or made in the same call; a later one changes nothing',
+    source: ['user_namespaces(7)', 'ioctl_nsfs(2) NS_GET_USERNS', 'ipc/namespace.c: copy_ipcs'],
+    needs: ['IPC_NS', 'USER_NS', 'PID_NS', 'NS_GET_USERNS', 'CAP_SYS_ADMIN', 'CAP_SETUID', 'CAP_SYS_PTRACE'],
+    since: '3.8',
+    variants: Object.keys(ORDERS),
+    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    arms: { treatment: 'the steps of the variant', control: 'the same without NEWUSER' },
+    async experiment({ outer, enter, arm, variant, via }) {
+      const order = ORDERS[variant]
+      if (!order) throw new Error(`unknown variant ${variant}`)
+      const userNamespace = async (member: Member) => {
+        const { dev, ino } = await outer.stat(`/proc/${await procPid(member)}/ns/user`)
+        return `${dev}:${ino}`
+      }
+      const users = new Map<number, string>([[-1, await userNamespace(outer)]])
+      let member = outer
+      for (const [step, flags] of order.steps.entries()) {
+        const kind = arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWUSER')
+        // From inside a user namespace setns back to what is outside it is refused: later steps are clones.
+        member = await enter(`step ${step}`, { from: member, via: step === 0 ? via : 'clone', flags: kind })
+        users.set(step, await userNamespace(member))
+      }
+      const ipc = await outer.open(`/proc/${await procPid(member)}/ns/ipc`, O_RDONLY)
+      const owner = await outer.try.ioctl(ipc, NS_GET_USERNS)
+      if (failed(owner)) return { owner, distinct: users.size, expected: '' }
+      const { dev, ino } = await outer.fstat(owner)
+      return {
+        owner: `${dev}:${ino}`,
+        distinct: new Set(users.values()).size,
+        expected: users.get(order.owner),
+        outerUser: users.get(-1),
+      }
+    },
+    treatment: ({ expected }, { variant }) => ({
+      owner: expected,
+      distinct: 1 + (ORDERS[variant]?.steps.filter((flags) => flags.includes('NEWUSER')).length ?? 0),
+    }),
+    control: ({ outerUser }) => ({ owner: outerUser, distinct: 1 }),
+  })
+
+  uns.comparison('UNS-04', {
+    says: 'IPC_STAT shows owner and creator as the caller’s user namespace maps them, and the overflow id for who is not mapped',
+    source: ['user_namespaces(7)', 'ipc/util.c: kernel_to_ipc64_perm'],
+    needs: ['SYSVIPC', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
+    since: '3.8',
+    variants: SYSTEM_V_KINDS.flatMap((kind) => [kind, `${kind}-by index`, `${kind}-by index, any mode`]),
+    arms: { treatment: 'in a user namespace with other numbers', control: 'in the objects’ own' },
+    async experiment(world) {
+      const { outer, arm, variant, fresh } = world
+      const family = systemV(world)
+      const [creator, group, owner, ownersGroup] = [fresh.uid(), fresh.uid(), fresh.uid(), fresh.uid()]
+      const maker = await outer.spawn('maker')
+      await maker.becomeUser(creator, group)
+      const id = await family.make(maker, fresh.key())
+      // The whole range of owner, creator and their groups differs; all may read.
+      const set = { uid: owner, gid: ownersGroup, mode: 0o644 }
+      if (family.kind === 'msg') await outer.msgctlSet(id, { ...set, qbytes: 1024 })
+      else if (family.kind === 'sem') await outer.semctlSet(id, set)
+      else await outer.shmctlSet(id, set)
+      const map = [
+        [INSIDE.creator, creator, 1],
+        [INSIDE.group, group, 1],
+        [INSIDE.group + 1, ownersGroup, 1],
+      ] as const
+      const viewer =
+        arm === 'treatment'
+          ? await spawnInUserNamespace(outer, 'viewer', [], map)
+          : await outer.spawn('viewer')
+      const by = variant.endsWith('any mode') ? 'index, any mode' : variant.endsWith('index') ? 'index' : 'id'
+      // The first object of a fresh namespace has index 0.
+      const status = await family.stat(viewer, by === 'id' ? id : 0, by)
+      const overflow = await overflowIds(outer)
+      return {
+        numbers: { uid: owner, gid: ownersGroup, cuid: creator, cgid: group },
+        overflow,
+        shown: failed(status)
+          ? status
+          : {
+              uid: status.perm.uid,
+              gid: status.perm.gid,
+              cuid: status.perm.cuid,
+              cgid: status.perm.cgid,
+            },
+      }
+    },
+    treatment: ({ overflow }) => ({
+      shown: {
+        uid: overflow.uid,
+        gid: INSIDE.group + 1,
+        cuid: INSIDE.creator,
+        cgid: INSIDE.group,
+      },
+    }),
+    control: ({ numbers }) => ({ shown: numbers }),
+  })
+
+  uns.comparison('UNS-06', {
+    says: 'IPC_SET takes ids of the caller’s user namespace: a mapped one names its user, an unmapped one is EINVAL and changes nothing',
+    source: ['msgctl(2)', 'user_namespaces(7)', 'ipc/util.c: ipc_update_perm'],
+    needs: ['SYSVIPC', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
+    since: '3.8',
+    variants: SYSTEM_V_KINDS.flatMap((kind) => [`${kind}-user`, `${kind}-group`]),
+    flags: [['NEWUSER'], ['NEWUSER', 'NEWIPC']],
+    arms: { treatment: 'an unmapped id', control: 'a mapped id' },
+    async experiment(world) {
+      const { outer, arm, flags, variant, fresh } = world
+      const family = systemV(world)
+      const [target, absent] = [fresh.uid(), fresh.uid()]
+      const map = [
+        [0, 0, 1],
+        [300, target, 1],
+      ] as const
+      const extra = flags.filter((flag) => flag !== 'NEWUSER')
+      const inner = await spawnInUserNamespace(outer, 'inner', extra, map)
+      const id = await family.make(inner, IPC_PRIVATE)
+      // The number that is not mapped inside is one that somebody has outside.
+      const wanted = arm === 'treatment' ? absent : 300
+      const set = {
+        uid: variant.endsWith('user') ? wanted : 0,
+        gid: variant.endsWith('group') ? wanted : 0,
+        mode: 0o640,
+      }
+      const answer =
+        family.kind === 'msg'
+          ? await inner.try.msgctlSet(id, { ...set, qbytes: 1024 })
+          : family.kind === 'sem'
+            ? await inner.try.semctlSet(id, set)
+            : await inner.try.shmctlSet(id, set)
+      // A viewer of the outer user namespace in the object's IPC namespace sees the real numbers.
+      const viewer = await outer.spawn('viewer')
+      const nsfd = await viewer.open(`/proc/${await procPid(inner)}/ns/ipc`, O_RDONLY)
+      await viewer.setns(nsfd, 0x08000000)
+      await viewer.close(nsfd)
+      const status = await family.stat(viewer, id)
+      return {
+        target,
+        answer,
+        outside: failed(status)
+          ? status
+          : { uid: status.perm.uid, gid: status.perm.gid, mode: status.perm.mode & 0o777 },
+      }
+    },
+    treatment: () => ({ answer: EINVAL, outside: { uid: 0, gid: 0, mode: 0o600 } }),
+    control: ({ target }, { variant }) => ({
+      answer: 0,
+      outside: {
+        uid: variant.endsWith('user') ? target : 0,
+        gid: variant.endsWith('group') ? target : 0,
+        mode: 0o640,
+      },
+    }),
+  })
+
+  uns.comparison('UNS-10', {
+    says: 'CAP_SYS_RESOURCE of a user namespace lifts no limit of the IPC namespace that it owns',
+    source: ['capabilities(7)', 'ipc/msg.c: msgctl_down', 'ipc/mqueue.c: mqueue_get_inode'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
+    flags: [
+      ['NEWUSER', 'NEWIPC'],
+      ['NEWUSER', 'NEWIPC', 'NEWNS'],
+    ],
+    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    arms: { treatment: 'root of a user namespace', control: 'root of the initial one' },
+    async experiment({ outer, enter, arm, flags, fresh, note }) {
+      const lifted = (await outer.capabilities()).includes('CAP_SYS_RESOURCE')
+      if (!lifted) note('CAP_SYS_RESOURCE is missing outside as well: both arms are refused')
+      const inner = await enter('inner', {
+        flags: arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWUSER'),
+      })
+      const id = await SYSTEM_V.msg.make(inner, fresh.key())
+      const { qbytes } = await inner.msgctlStat(id)
+      const set = await inner.try.msgctlSet(id, { uid: 0, gid: 0, mode: 0o600, qbytes: qbytes + 1 })
+      // 10 messages is the limit of a fresh namespace (mq_overview(7), msg_max).
+      const queue = await inner.try.mq_create(fresh.name(), NEW_QUEUE, 0o600, { maxmsg: 11, msgsize: 8 })
+      return { lifted, set, queue: failed(queue) ? queue : 'made' }
+    },
+    treatment: () => ({ set: EPERM, queue: EINVAL }),
+    control: ({ lifted }) => (lifted ? { set: 0, queue: 'made' } : { set: EPERM, queue: EINVAL }),
+  })
+
+  uns.comparison('UNS-11', {
+    says: 'a POSIX queue’s mode binds the root of a user namespace unless it maps the queue’s owner and group',
+    source: ['user_namespaces(7)', 'capabilities(7) CAP_DAC_OVERRIDE', 'fs/namei.c: generic_permission'],
+    needs: ['POSIX_MQUEUE', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
+    since: '4.8',
+    variants: ['root', 'root without capabilities', 'the owner', 'another user'],
+    flags: [['NEWUSER'], ['NEWUSER', 'NEWIPC']],
+    arms: { treatment: 'the owner is not mapped', control: 'the owner is mapped' },
+    async experiment({ outer, arm, flags, variant, fresh }) {
+      const [owner, another] = [fresh.uid(), fresh.uid()]
+      const map = [
+        [0, 0, 1],
+        [20, another, 1],
+        ...(arm === 'control' ? ([[10, owner, 1]] as const) : []),
+      ] as const
+      const extra = flags.filter((flag) => flag !== 'NEWUSER')
+      const inner = await spawnInUserNamespace(outer, 'inner', extra, map)
+      const name = fresh.name()
+      // The owner comes from outside, where he has another number, into the IPC namespace.
+      const maker = await outer.spawn('maker')
+      if (extra.length > 0) {
+        const nsfd = await maker.open(`/proc/${await procPid(inner)}/ns/ipc`, O_RDONLY)
+        await maker.setns(nsfd, 0x08000000)
+        await maker.close(nsfd)
+      }
+      await maker.becomeUser(owner)
+      const made = await maker.try.mq_create(name, NEW_QUEUE)
+      const viewer = await inner.spawn('viewer')
+      if (variant === 'another user') await viewer.becomeUser(20)
+      if (variant === 'the owner' && arm === 'control') await viewer.becomeUser(10)
+      if (variant !== 'root') await viewer.setCapabilities([], true)
+      const opened = await foundByName(viewer, name)
+      const unlinked = await viewer.try.mq_unlink(name)
+      return { made: failed(made) ? made : 'made', opened, unlinked, left: await foundByName(maker, name) }
+    },
+    treatment: (_seen, { flags, variant }) =>
+      flags.includes('NEWIPC')
+        ? // A queue file system of that user namespace cannot hold a file of an unmapped user at all.
+          { made: EOVERFLOW, opened: ENOENT, unlinked: ENOENT, left: ENOENT }
+        : { made: 'made', opened: EACCES, ...unlinkedBy(variant) },
+    control: (_seen, { variant }) => ({
+      made: 'made',
+      opened: variant === 'root' || variant === 'the owner' ? 'found' : EACCES,
+      ...unlinkedBy(variant),
+    }),
+  })
+}
+
+/** In a sticky directory the directory's owner may unlink as well: root, who made the IPC namespace. */
+function unlinkedBy(variant: string) {
+  return variant === 'another user' ? { unlinked: EPERM, left: 'found' } : { unlinked: 0, left: ENOENT }
+}

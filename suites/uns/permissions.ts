@@ -1,0 +1,168 @@
+/** What a user namespace gives and takes over IPC objects: UNS-02, UNS-03, UNS-05. */
+import { ACCESS, type AccessFamily, type Answers, everything } from '../../fixtures/access.ts'
+import { type Area, type ComparisonWorld, EACCES, EPERM, type Member } from '../../fixtures/rules.ts'
+import { spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
+
+const FAMILIES = Object.keys(ACCESS)
+
+function familyOf({ variant }: ComparisonWorld): AccessFamily {
+  const family = ACCESS[variant.split(' ')[0] as keyof typeof ACCESS]
+  if (!family) throw new Error(`unknown variant ${variant}`)
+  return family
+}
+
+export function addPermissions(uns: Area): void {
+  uns.comparison('UNS-02', {
+    says: 'root of a new user namespace has no power over the IPC namespace that he was born in',
+    source: ['user_namespaces(7)', 'ipc/util.c: ipcperms, ipcctl_obtain_check'],
+    needs: ['SYSVIPC', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID', 'CAP_IPC_OWNER', 'CAP_IPC_LOCK'],
+    since: '3.8',
+    variants: FAMILIES.flatMap((name) =>
+      ['0600', '0000', '0600 in the initial namespace'].map((mode) => `${name} ${mode}`),
+    ),
+    flags: [['NEWUSER'], ['NEWUSER', 'NEWNS'], ['NEWUSER', 'NEWPID']],
+    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    arms: { treatment: 'root of a new user namespace', control: 'root outside it' },
+    async experiment(world) {
+      const { outer, enter, arm, variant, flags, fresh } = world
+      const family = familyOf(world)
+      const from = variant.endsWith('initial namespace') ? await world.initial() : outer
+      const mode = variant.includes('0000') ? 0 : 0o600
+      const owner = await from.spawn('owner')
+      await owner.becomeUser(fresh.uid())
+      const key = fresh.key()
+      const object = await family.make(owner, key, mode)
+      const root = await enter('root', {
+        from,
+        flags: arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWUSER'),
+      })
+      const own = await family.make(root, fresh.key(), 0o600)
+      const answers = await everything(family, root, object, key)
+      return { answers, own: await family.calls.remove?.(root, own, 0) }
+    },
+    treatment: (_seen, world) => ({ answers: refused(familyOf(world)), own: 'allowed' }),
+    control: (_seen, world) => ({ answers: granted(familyOf(world)), own: 'allowed' }),
+  })
+
+  uns.comparison('UNS-03', {
+    says: 'an object’s owner and mode hold across user namespaces: the same user outside the maps is the same owner',
+    source: ['user_namespaces(7)', 'ipc/util.c: ipcperms'],
+    needs: ['SYSVIPC', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
+    since: '3.8',
+    variants: FAMILIES.flatMap((name) => [`${name} outside`, `${name} inside`]),
+    arms: { treatment: 'another user, of the owner’s number', control: 'the owner, under another number' },
+    async experiment(world) {
+      const { outer, arm, variant, fresh } = world
+      const family = familyOf(world)
+      const [owner, other] = [fresh.uid(), fresh.uid()]
+      // Inside, the owner is 7, and the owner's number outside is another user's.
+      const map = [
+        [0, 0, 1],
+        [7, owner, 1],
+        [owner, other, 1],
+      ] as const
+      const inner = await spawnInUserNamespace(outer, 'inner', [], map)
+      const objectIsOutside = variant.endsWith('outside')
+      const maker = await (objectIsOutside ? outer : inner).spawn('owner')
+      await plainUser(maker, objectIsOutside ? owner : 7)
+      const user = await (objectIsOutside ? inner : outer).spawn('user')
+      if (objectIsOutside) await plainUser(user, arm === 'control' ? 7 : owner)
+      else await plainUser(user, arm === 'control' ? owner : 7)
+      const key = fresh.key()
+      const object = await family.make(maker, key, 0o600)
+      return { answers: await everything(family, user, object, key, { without: ['lock'] }) }
+    },
+    treatment: (_seen, world) => ({ answers: refused(familyOf(world), ['lock']) }),
+    control: (_seen, world) => ({ answers: granted(familyOf(world), ['lock']) }),
+  })
+
+  uns.comparison('UNS-05', {
+    says: 'root of the user namespace that owns an IPC namespace passes modes by CAP_IPC_OWNER and owners by CAP_SYS_ADMIN',
+    source: ['capabilities(7)', 'ipc/util.c: ipcperms, ipcctl_obtain_check'],
+    needs: ['SYSVIPC', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
+    since: '3.8',
+    variants: FAMILIES.flatMap((name) =>
+      ['all capabilities', 'CAP_IPC_OWNER', 'CAP_SYS_ADMIN', 'none', 'none, but owner'].map(
+        (rights) => `${name} with ${rights}`,
+      ),
+    ),
+    flags: [
+      ['NEWUSER', 'NEWIPC'],
+      ['NEWUSER', 'NEWIPC', 'NEWNS'],
+    ],
+    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    arms: { treatment: 'in an IPC namespace it owns', control: 'in one it does not own' },
+    async experiment(world) {
+      const { enter, arm, variant, flags, fresh } = world
+      const family = familyOf(world)
+      const inner = await enter('inner', {
+        flags: arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWIPC'),
+      })
+      const maker = await inner.spawn('maker')
+      if (!variant.endsWith('but owner')) await plainUser(maker, fresh.uid())
+      const key = fresh.key()
+      const object = await family.make(maker, key, 0)
+      const user = await inner.spawn('user')
+      if (!variant.endsWith('all capabilities'))
+        await user.setCapabilities(
+          variant.endsWith('CAP_IPC_OWNER')
+            ? ['CAP_IPC_OWNER']
+            : variant.endsWith('CAP_SYS_ADMIN')
+              ? ['CAP_SYS_ADMIN']
+              : [],
+          true,
+        )
+      return { answers: await everything(family, user, object, key, { without: ['lock'] }) }
+    },
+    treatment: (_seen, world) => ({
+      answers: answersBy(familyOf(world), {
+        access: /all capabilities|CAP_IPC_OWNER/.test(world.variant),
+        control: /all capabilities|CAP_SYS_ADMIN|but owner/.test(world.variant),
+      }),
+    }),
+    control: (_seen, world) => ({
+      answers: answersBy(familyOf(world), {
+        access: false,
+        control: world.variant.endsWith('but owner'),
+      }),
+    }),
+  })
+}
+
+/** An ordinary user: a change of user inside a user namespace may leave capabilities. */
+async function plainUser(member: Member, uid: number): Promise<void> {
+  await member.becomeUser(uid)
+  await member.setCapabilities([], true)
+}
+
+function answersBy(family: AccessFamily, may: { access: boolean; control: boolean }): Answers {
+  return Object.fromEntries(
+    Object.keys(family.calls)
+      .filter((call) => call !== 'lock')
+      .map((call) => {
+        const controls = family.controls.includes(call)
+        if (controls) return [call, may.control ? 'allowed' : EPERM]
+        return [call, may.access ? 'allowed' : EACCES]
+      }),
+  )
+}
+
+function refused(family: AccessFamily, without: readonly string[] = []): Answers {
+  return only(family, without, (call) => (family.controls.includes(call) ? EPERM : EACCES))
+}
+
+function granted(family: AccessFamily, without: readonly string[] = []): Answers {
+  return only(family, without, () => 'allowed')
+}
+
+function only(
+  family: AccessFamily,
+  without: readonly string[],
+  answer: (call: string) => Answers[string],
+): Answers {
+  return Object.fromEntries(
+    Object.keys(family.calls)
+      .filter((call) => !without.includes(call))
+      .map((call) => [call, answer(call)]),
+  )
+}
