@@ -1,0 +1,351 @@
+/** Attached segments and the borders of IPC namespaces: memory, identifiers, counts. */
+import { DEPARTURES, type Departure, depart } from '../../fixtures/leaving.ts'
+import {
+  type Area,
+  type ComparisonWorld,
+  EFAULT,
+  EINVAL,
+  ENOENT,
+  type Flag,
+  failed,
+  IPC_CREAT,
+  IPC_EXCL,
+  type Member,
+  procPid,
+  SHM_DEST,
+} from '../../fixtures/rules.ts'
+
+const BYTES = 4096
+
+/** The flags of the cell in the treatment arm; the same without NEWIPC in the control arm. */
+function armFlags({ arm, flags }: ComparisonWorld): Flag[] {
+  return flags.filter((flag) => arm === 'treatment' || flag !== 'NEWIPC')
+}
+
+/** Where the segment is: a private namespace, or the initial one. */
+async function homeOf(world: ComparisonWorld): Promise<Member> {
+  return world.variant.includes('initial') ? world.initial() : world.outer
+}
+
+/** How the cell's variant takes a process away. */
+function departureOf({ variant }: ComparisonWorld): Departure {
+  return variant.split(',')[0] as Departure
+}
+
+const IN_BOTH_PLACES = DEPARTURES.flatMap((how) => [how, `${how}, from the initial namespace`])
+/** Without the clone, whose creator stays with its own attachment. */
+const LEAVING_IN_BOTH_PLACES = IN_BOTH_PLACES.filter((variant) => !variant.startsWith('clone'))
+
+/** Adds the rules. */
+export function attachedRules(sha: Area): void {
+  sha.comparison('SHA-01', {
+    says: 'an attached segment stays attached on the way into another IPC namespace: its memory stays readable, writable and shared',
+    source: ['shmop(2)', 'unshare(2)', 'ipc/shm.c: exit_shm (leaves mappings alone)'],
+    needs: ['SYSVIPC', 'pidfd setns'],
+    since: '2.6.19',
+    arms: { treatment: 'to another IPC namespace', control: 'within the same' },
+    flags: 'with NEWIPC',
+    variants: IN_BOTH_PLACES,
+    async experiment(world) {
+      const home = await homeOf(world)
+      const segment = await home.shmget(world.fresh.key(), BYTES, IPC_CREAT | IPC_EXCL | 0o600)
+      const here = await home.shmat(segment)
+      await home.writeMemory(here, 'before')
+      const partner = await home.spawn('partner')
+      const there = await partner.shmat(segment)
+      const moved = await depart(home, partner, departureOf(world), armFlags(world))
+      const before = await moved.try.peek(there, 64)
+      await home.writeMemory(here, 'from home')
+      const fromHome = await moved.try.peek(there, 64)
+      const poked = await moved.try.poke(there, 'from away')
+      const fromAway = await home.readMemory(here, 64)
+      const child = await moved.spawn('child')
+      const inherited = await child.try.peek(there, 64)
+      const detached = await moved.try.shmdt(there)
+      const again = await moved.try.shmat(segment)
+      return {
+        before,
+        fromHome,
+        poked,
+        fromAway,
+        inherited,
+        detached,
+        again: failed(again) ? again : 'attached',
+      }
+    },
+    treatment: () => ({ ...SHARED_MEMORY, again: EINVAL }),
+    control: () => ({ ...SHARED_MEMORY, again: 'attached' }),
+  })
+
+  sha.comparison('SHA-02', {
+    says: 'away from its namespace the identifier of an attached segment is unknown and unlisted, but /proc/PID/maps still shows key and identifier',
+    source: ['proc_pid_maps(5)', 'ipc/shm.c: newseg'],
+    needs: ['SYSVIPC', 'PROC_SYSVIPC', 'pidfd setns'],
+    since: '2.6.19',
+    arms: { treatment: 'in another IPC namespace', control: 'in its own' },
+    flags: 'with NEWIPC',
+    variants: IN_BOTH_PLACES,
+    async experiment(world) {
+      const home = await homeOf(world)
+      // Not the first: identifier 0 could not be told from no number.
+      for (let burnt = 0; burnt < 3; burnt += 1) await home.shmget(0, BYTES, IPC_CREAT | 0o600)
+      const key = world.fresh.key()
+      const segment = await home.shmget(key, BYTES, IPC_CREAT | IPC_EXCL | 0o600)
+      const partner = await home.spawn('partner')
+      const there = await partner.shmat(segment)
+      const moved = await depart(home, partner, departureOf(world), armFlags(world))
+      const status = await moved.try.shmctlStat(segment)
+      const attach = await moved.try.shmat(segment)
+      const rows = (await moved.readFile('/proc/sysvipc/shm')).split('\n')
+      const listed = rows.some((row) => Number(row.trim().split(/\s+/)[0]) === key)
+      const maps = await moved.readFile('/proc/self/maps')
+      const mapping = maps.split('\n').find((row) => Number.parseInt(row, 16) === there) ?? ''
+      const [, , , , inode = '', path = ''] = mapping.split(/\s+/)
+      return {
+        status: failed(status) ? status : status.perm.key === key,
+        attach: failed(attach) ? attach : 'attached',
+        listed,
+        keyInMaps: path === `/SYSV${key.toString(16).padStart(8, '0')}`,
+        idInMaps: Number(inode) === segment,
+      }
+    },
+    treatment: () => ({ status: EINVAL, attach: EINVAL, listed: false, keyInMaps: true, idInMaps: true }),
+    control: () => ({ status: true, attach: 'attached', listed: true, keyInMaps: true, idInMaps: true }),
+  })
+
+  sha.comparison('SHA-03', {
+    says: 'a segment’s attach count follows its attachments in every namespace: fork raises it; SIGKILL, exit, exec and shmdt lower it and note pid and time',
+    source: ['shmctl(2) IPC_STAT', 'shmop(2)', 'ipc/shm.c: __shm_open, __shm_close'],
+    needs: ['SYSVIPC', 'pidfd setns'],
+    arms: { treatment: 'attached in another IPC namespace', control: 'attached in its own' },
+    flags: 'with NEWIPC',
+    variants: LEAVING_IN_BOTH_PLACES,
+    async experiment(world) {
+      const home = await homeOf(world)
+      const segment = await home.shmget(world.fresh.key(), BYTES, IPC_CREAT | IPC_EXCL | 0o600)
+      // One attachment stays at home: where shm_rmid_forced is set the segment must outlive the others.
+      const keeper = await home.spawn('keeper')
+      await keeper.shmat(segment)
+      const status = async (): Promise<{ nattch: unknown; lpid: string; dtime: number }> => {
+        const seen = await home.try.shmctlStat(segment)
+        return failed(seen)
+          ? { nattch: seen, lpid: seen.errno, dtime: 0 }
+          : { ...seen, lpid: String(seen.lpid) }
+      }
+      const holder = await home.spawn('holder')
+      const memory = await holder.shmat(segment)
+      const other = await home.spawn('other')
+      await other.shmat(segment)
+      await depart(home, holder, departureOf(world), armFlags(world))
+      await depart(home, other, departureOf(world), armFlags(world))
+      const left = await status()
+      const first = await holder.spawn('child')
+      const second = await first.spawn('its child')
+      const third = await second.spawn('and its child')
+      const [pid, firstPid, secondPid, thirdPid] = await Promise.all(
+        [holder, first, second, third].map(procPid),
+      )
+      const forked = await status()
+      await third.killAndReap()
+      const killed = await status()
+      await second.exitAndReap()
+      const exited = await status()
+      const childDetaches = await first.try.shmdt(memory)
+      const childDetached = await status()
+      await other.execProbe()
+      const executed = await status()
+      const detaches = await holder.try.shmdt(memory)
+      const detached = await status()
+      return {
+        left: left.nattch,
+        noDetachYet: left.dtime,
+        forked: forked.nattch,
+        killed: killed.nattch,
+        killedNoted: killed.lpid === thirdPid && killed.dtime > 0,
+        exited: exited.nattch,
+        exitedNoted: exited.lpid === secondPid,
+        childDetaches,
+        childDetached: childDetached.nattch,
+        childNoted: childDetached.lpid === firstPid,
+        executed: executed.nattch,
+        detaches,
+        detached: detached.nattch,
+        detachedNoted: detached.lpid === pid,
+      }
+    },
+    treatment: () => COUNTS,
+    control: () => COUNTS,
+  })
+
+  sha.comparison('SHA-04', {
+    says: 'shmdt works from every IPC namespace: the memory goes, the attach count falls, a second one is EINVAL',
+    source: ['shmop(2)', 'ipc/shm.c: ksys_shmdt'],
+    needs: ['SYSVIPC', 'pidfd setns'],
+    arms: { treatment: 'from another IPC namespace', control: 'from its own' },
+    flags: 'with NEWIPC',
+    variants: IN_BOTH_PLACES,
+    async experiment(world) {
+      const home = await homeOf(world)
+      const segment = await home.shmget(world.fresh.key(), BYTES, IPC_CREAT | IPC_EXCL | 0o600)
+      await home.shmat(segment)
+      const partner = await home.spawn('partner')
+      const memory = await partner.shmat(segment)
+      const moved = await depart(home, partner, departureOf(world), armFlags(world))
+      const { nattch: before } = await home.shmctlStat(segment)
+      const first = await moved.try.shmdt(memory)
+      const second = await moved.try.shmdt(memory)
+      const peek = await moved.try.peek(memory, 16)
+      const status = await home.try.shmctlStat(segment)
+      return { first, second, peek, lowered: failed(status) ? status : before - status.nattch }
+    },
+    treatment: () => ({ first: 0, second: EINVAL, peek: EFAULT, lowered: 1 }),
+    control: () => ({ first: 0, second: EINVAL, peek: EFAULT, lowered: 1 }),
+  })
+
+  sha.comparison('SHA-05', {
+    says: 'a segment removed while only processes of other namespaces have it attached loses its key and stays, marked SHM_DEST, until the last of them detaches',
+    source: ['shmctl(2) IPC_RMID', 'ipc/shm.c: do_shm_rmid'],
+    needs: ['SYSVIPC', 'pidfd setns'],
+    arms: { treatment: 'attached in another IPC namespace', control: 'attached nowhere' },
+    flags: 'with NEWIPC',
+    variants: LEAVING_IN_BOTH_PLACES,
+    async experiment(world) {
+      const { arm, fresh, flags } = world
+      const home = await homeOf(world)
+      const key = fresh.key()
+      const segment = await home.shmget(key, BYTES, IPC_CREAT | IPC_EXCL | 0o600)
+      if (arm === 'control') {
+        const removed = await home.try.shmctlRemove(segment)
+        const status = await home.try.shmctlStat(segment)
+        return { removed, status, byKey: await home.try.shmget(key, 0, 0) }
+      }
+      const holder = await home.spawn('holder')
+      const memory = await holder.shmat(segment)
+      await depart(home, holder, departureOf(world), flags)
+      const child = await holder.spawn('child')
+      const removed = await home.try.shmctlRemove(segment)
+      const status = await home.try.shmctlStat(segment)
+      const byKey = await home.try.shmget(key, 0, 0)
+      await child.try.poke(memory, 'still shared')
+      const content = await holder.try.peek(memory, 64)
+      const successor = await home.try.shmget(key, BYTES, IPC_CREAT | IPC_EXCL | 0o600)
+      await child.exitAndReap()
+      const oneLeft = await home.try.shmctlStat(segment)
+      const detached = await holder.try.shmdt(memory)
+      return {
+        removed,
+        status: failed(status)
+          ? status
+          : {
+              key: status.perm.key,
+              marked: (status.perm.mode & SHM_DEST) !== 0,
+              nattch: status.nattch,
+            },
+        byKey,
+        content,
+        another: !failed(successor) && successor !== segment,
+        oneLeft: failed(oneLeft) ? oneLeft : oneLeft.nattch,
+        detached,
+        noneLeft: await home.try.shmctlStat(segment),
+      }
+    },
+    treatment: () => ({
+      removed: 0,
+      status: { key: 0, marked: true, nattch: 2 },
+      byKey: ENOENT,
+      content: 'still shared',
+      another: true,
+      oneLeft: 1,
+      detached: 0,
+      noneLeft: EINVAL,
+    }),
+    control: () => ({ removed: 0, status: EINVAL, byKey: ENOENT }),
+  })
+
+  sha.comparison('SHA-07', {
+    says: 'after leaving, the same key and the same identifier mean other memory than the attachment that was brought along',
+    source: ['ipc_namespaces(7)', 'ipc/shm.c: do_shmat'],
+    needs: ['SYSVIPC', 'pidfd setns'],
+    since: '2.6.19',
+    arms: { treatment: 'in another IPC namespace', control: 'in the same' },
+    flags: 'with NEWIPC',
+    variants: DEPARTURES,
+    async experiment(world) {
+      const { outer, fresh } = world
+      const key = fresh.key()
+      const segment = await outer.shmget(key, BYTES, IPC_CREAT | IPC_EXCL | 0o600)
+      const partner = await outer.spawn('partner')
+      const brought = await partner.shmat(segment)
+      await partner.writeMemory(brought, 'OUT')
+      const moved = await depart(outer, partner, departureOf(world), armFlags(world))
+      const twin = await moved.shmget(key, BYTES, IPC_CREAT | 0o600)
+      const memory = await moved.try.shmat(twin)
+      if (failed(memory)) return { sameId: twin === segment, found: memory }
+      const found = await moved.try.peek(memory, 16)
+      await moved.try.poke(memory, 'IN')
+      return { sameId: twin === segment, found, brought: await moved.try.peek(brought, 16) }
+    },
+    treatment: () => ({ sameId: true, found: '', brought: 'OUT' }),
+    control: () => ({ sameId: true, found: 'OUT', brought: 'IN' }),
+  })
+
+  sha.comparison('SHA-08', {
+    says: 'a futex in a shared segment works across IPC namespaces, in both directions',
+    source: ['futex(2)', 'kernel/futex/core.c: get_futex_key'],
+    needs: ['SYSVIPC', 'pidfd setns'],
+    arms: { treatment: 'both in one segment', control: 'each in its own' },
+    flags: 'with NEWIPC',
+    variants: DEPARTURES,
+    async experiment(world) {
+      const { outer, arm, fresh, flags } = world
+      const patience = arm === 'treatment' ? 5000 : 50
+      const segment = await outer.shmget(fresh.key(), BYTES, IPC_CREAT | IPC_EXCL | 0o600)
+      const other = await outer.shmget(fresh.key(), BYTES, IPC_CREAT | IPC_EXCL | 0o600)
+      const here = await outer.shmat(segment)
+      const local = await outer.spawn('local')
+      const away = async (name: string): Promise<{ member: Member; there: number }> => {
+        const leaver = await outer.spawn(name)
+        const there = await leaver.shmat(arm === 'treatment' ? segment : other)
+        return { member: await depart(outer, leaver, departureOf(world), flags), there }
+      }
+      const waiter = await away('waiter')
+      const waiting = await waiter.member.block.futexWait(waiter.there, 0, 20_000)
+      const wokenAway = await outer.try.futexWake(here, 1)
+      const returnedAway = await waiting.within(patience)
+      const waker = await away('waker')
+      const waitingHere = await local.block.futexWait(here, 0, 20_000)
+      const wokenHere = await waker.member.try.futexWake(waker.there, 1)
+      return { wokenAway, returnedAway, wokenHere, returnedHere: await waitingHere.within(patience) }
+    },
+    treatment: () => ({ wokenAway: 1, returnedAway: 0, wokenHere: 1, returnedHere: 0 }),
+    // What the waker wakes there is the first waiter, who is still asleep on that word.
+    control: () => ({ wokenAway: 0, returnedAway: 'blocked', wokenHere: 1, returnedHere: 'blocked' }),
+  })
+}
+
+const SHARED_MEMORY = {
+  before: 'before',
+  fromHome: 'from home',
+  poked: 'from away\0'.length,
+  fromAway: 'from away',
+  inherited: 'from away',
+  detached: 0,
+}
+
+/** One attachment at home, those of holder and other, and those of three descendants. */
+const COUNTS = {
+  left: 3,
+  noDetachYet: 0,
+  forked: 6,
+  killed: 5,
+  killedNoted: true,
+  exited: 4,
+  exitedNoted: true,
+  childDetaches: 0,
+  childDetached: 3,
+  childNoted: true,
+  executed: 2,
+  detaches: 0,
+  detached: 1,
+  detachedNoted: true,
+}

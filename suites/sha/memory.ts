@@ -1,0 +1,261 @@
+/** What attached and locked segments keep, and what else gets at their memory. */
+import { joinAs, seeTwinDie } from '../../fixtures/lifetime.ts'
+import {
+  type Area,
+  CLONE,
+  EINVAL,
+  ENOENT,
+  ENOMEM,
+  EPERM,
+  failed,
+  IPC_CREAT,
+  IPC_EXCL,
+  IPC_PRIVATE,
+  type Member,
+  O_RDONLY,
+  O_RDWR,
+  procPid,
+  RLIMIT_MEMLOCK,
+  SHM_HUGETLB,
+} from '../../fixtures/rules.ts'
+import { lockPurse, type SysvFamily, slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
+
+const FAMILIES: readonly SysvFamily[] = ['msg', 'sem', 'shm']
+
+/** Name of a mapping's file below /proc/PID/map_files. */
+async function mapFile(member: Member, address: number): Promise<string> {
+  const maps = await member.readFile('/proc/self/maps')
+  const row = maps.split('\n').find((line) => Number.parseInt(line, 16) === address) ?? ''
+  return `/proc/${await procPid(member)}/map_files/${row.split(' ')[0]}`
+}
+
+/** Adds the rules. */
+export function memoryRules(sha: Area): void {
+  sha.comparison('SHA-06', {
+    // ipc_namespaces(7) says: destroyed when the last process leaves.
+    says: 'an attachment keeps the whole IPC namespace of its segment, all other objects included, after the last member left',
+    source: ['ipc/shm.c: do_shmat (get_ipc_ns)', 'ipc_namespaces(7)'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE', 'USER_NS', 'PID_NS', 'UCOUNT_SYSCTL'],
+    since: '2.6.19',
+    arms: { treatment: 'attached by a process that left', control: 'detached by it' },
+    variants: FAMILIES.flatMap((family) => [`${family}, shmdt`, `${family}, exit`]),
+    async experiment(world) {
+      const { outer, arm, variant, fresh } = world
+      const [family, release] = variant.split(', ') as [SysvFamily, string]
+      // Room for the namespace of the segment and the one that the holder goes to.
+      const booth = await slotBooth(outer, { ipc: 2 })
+      const member = await booth.keeper.spawn('member', ['NEWIPC'])
+      await booth.leaveObject(member, family, fresh.key())
+      const segment = await member.shmget(fresh.key(), 4096, IPC_CREAT | IPC_EXCL | 0o600)
+      const holder = await joinAs('holder', booth.keeper, member)
+      const memory = await holder.shmat(segment)
+      await holder.writeMemory(memory, 'held')
+      await holder.unshare(CLONE.NEWIPC)
+      if (arm === 'control') await holder.shmdt(memory)
+      const watch = await watchNamespace(outer, member)
+      await member.killAndReap()
+      const twin = await seeTwinDie(world)
+      if (arm === 'control')
+        return {
+          twin,
+          namespace: await watch.end(world),
+          object: await booth.objectEnd(world),
+          slot: await booth.ipcSlotEnd(world),
+        }
+      const held = {
+        twin,
+        // Not by the handle: since 6.19 a namespace without members and nsfds has none.
+        namespace: await watch.look('handle'),
+        object: await booth.object(),
+        slot: await booth.ipcSlot(),
+        content: await holder.try.peek(memory, 16),
+      }
+      if (release === 'shmdt') await holder.shmdt(memory)
+      else await holder.exitAndReap()
+      return {
+        ...held,
+        released: await watch.end(world),
+        objectReleased: await booth.objectEnd(world),
+        slotReleased: await booth.ipcSlotEnd(world),
+      }
+    },
+    treatment: () => ({
+      twin: 'destroyed',
+      namespace: 'alive',
+      object: 'kept',
+      slot: 'taken',
+      content: 'held',
+      released: 'destroyed',
+      objectReleased: 'freed',
+      slotReleased: 'free',
+    }),
+    control: () => ({ twin: 'destroyed', namespace: 'destroyed', object: 'freed', slot: 'free' }),
+  })
+
+  sha.comparison('SHA-18', {
+    says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, and come back when the namespace dies',
+    source: ['shmctl(2) SHM_LOCK', 'getrlimit(2) RLIMIT_MEMLOCK', 'ipc/shm.c: shmctl_do_lock, shm_destroy'],
+    needs: ['SYSVIPC', 'CAP_SETUID'],
+    arms: { treatment: 'the namespace dies', control: 'it lives' },
+    flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWNS']],
+    variants: ['namespace’s end', 'IPC_RMID', 'SHM_UNLOCK'],
+    async experiment(world) {
+      const { outer, enter, arm, variant, fresh, eventually } = world
+      const uid = fresh.uid()
+      const limit = 65536
+      const asUser = async (place: Member, name: string, user: number): Promise<Member> => {
+        const child = await place.spawn(name)
+        await child.setrlimit(RLIMIT_MEMLOCK, limit, limit)
+        await child.becomeUser(user)
+        return child
+      }
+      const lock = async (member: Member): Promise<unknown> =>
+        member.try.shmctlLock(await member.shmget(IPC_PRIVATE, limit, IPC_CREAT | 0o600))
+      const first = await enter('first')
+      const second = await enter('second')
+      const inFirst = await asUser(first, 'user in first', uid)
+      const segment = await inFirst.shmget(IPC_PRIVATE, limit, IPC_CREAT | 0o600)
+      const locked = await inFirst.try.shmctlLock(segment)
+      const again = await lock(inFirst)
+      const user = await asUser(second, 'user in second', uid)
+      const elsewhere = await lock(user)
+      const otherUser = await lock(await asUser(second, 'another user', fresh.uid()))
+      if (arm === 'treatment') {
+        if (variant === 'IPC_RMID') await inFirst.shmctlRemove(segment)
+        else if (variant === 'SHM_UNLOCK') await inFirst.shmctlLock(segment, 'SHM_UNLOCK')
+        else {
+          await inFirst.killAndReap()
+          await first.killAndReap()
+        }
+      } else await seeTwinCharge(world)
+      const outside = await asUser(outer, 'user outside', uid)
+      const later = await eventually(
+        () => lock(outside),
+        (seen) => arm === 'control' || !failed(seen),
+      )
+      return { locked, again, elsewhere, otherUser, later }
+    },
+    treatment: () => ({ locked: 0, again: ENOMEM, elsewhere: ENOMEM, otherUser: 0, later: 0 }),
+    control: () => ({ locked: 0, again: ENOMEM, elsewhere: ENOMEM, otherUser: 0, later: ENOMEM }),
+  })
+
+  sha.comparison('SHA-19', {
+    says: 'a segment of huge pages is found, attached and destroyed like any other; its pages go back to the machine’s pool with its namespace',
+    source: ['shmget(2) SHM_HUGETLB', 'ipc/shm.c: newseg'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE', 'huge pages'],
+    arms: { treatment: 'its IPC namespace dies', control: 'another member is left' },
+    flags: 'with NEWIPC',
+    async experiment(world) {
+      const { outer, enter, arm, fresh } = world
+      const key = fresh.key()
+      const member = await enter('member')
+      const another = arm === 'control' ? await joinAs('another', outer, member) : undefined
+      const watch = await watchNamespace(outer, member)
+      const bytes = await hugePageBytes(outer)
+      const segment = await member.shmget(key, bytes, IPC_CREAT | IPC_EXCL | SHM_HUGETLB | 0o600)
+      const memory = await member.try.shmat(segment)
+      const poked = failed(memory) ? memory : await member.try.poke(memory, 'huge')
+      const byKey = await outer.try.shmget(key, 0, 0)
+      const byId = await outer.try.shmctlStat(segment)
+      await member.killAndReap()
+      if (another) {
+        const found = await another.try.shmctlStat(segment)
+        const there = await another.try.shmat(segment)
+        return {
+          poked,
+          byKey,
+          byId,
+          content: failed(there) ? there : await another.try.peek(there, 16),
+          namespace: await watch.look(),
+          stays: failed(found) ? found : found.perm.key === key,
+        }
+      }
+      const namespace = await watch.end(world)
+      // The pool has room again for what was in it.
+      const next = await outer.spawn('next', ['NEWIPC'])
+      const room = await world.eventually(
+        () => next.try.shmget(IPC_PRIVATE, bytes, IPC_CREAT | SHM_HUGETLB | 0o600),
+        (seen) => !failed(seen),
+      )
+      return { poked, byKey, byId, namespace, room: failed(room) ? room : 'room' }
+    },
+    treatment: () => ({ poked: 5, byKey: ENOENT, byId: EINVAL, namespace: 'destroyed', room: 'room' }),
+    control: () => ({
+      poked: 5,
+      byKey: ENOENT,
+      byId: EINVAL,
+      content: 'huge',
+      namespace: 'alive',
+      stays: true,
+    }),
+  })
+
+  sha.comparison('SHA-20', {
+    says: 'a privileged outsider gets at a segment’s memory through /proc/PID/map_files without joining the namespace or counting as attached, and keeps it after the namespace is dead',
+    source: ['proc_pid_map_files(5)', 'fs/proc/base.c: proc_map_files_get_link'],
+    needs: ['SYSVIPC', 'POSIX_MQUEUE', 'CAP_SETUID', 'map_files'],
+    since: '3.3',
+    arms: { treatment: 'with privilege', control: 'a plain user, for his own' },
+    flags: 'with NEWIPC',
+    async experiment(world) {
+      const { outer, enter, arm, fresh } = world
+      const member = await enter('member')
+      const segment = await member.shmget(fresh.key(), 4096, IPC_CREAT | IPC_EXCL | 0o666)
+      const user = await member.spawn('attacher')
+      if (arm === 'control') await user.becomeUser(fresh.uid())
+      const memory = await user.shmat(segment)
+      await user.writeMemory(memory, 'inside')
+      const file = await mapFile(user, memory)
+      if (arm === 'control') return { opened: await user.try.open(file, O_RDONLY) }
+      const watch = await watchNamespace(outer, member)
+      const { nattch: before } = await member.shmctlStat(segment)
+      const outsider = await outer.spawn('outsider')
+      const namespace = await outsider.stat('/proc/self/ns/ipc')
+      const opened = await outsider.try.open(file, O_RDWR)
+      const window = failed(opened) ? opened : await outsider.try.mmapShared(opened, 4096)
+      if (failed(window)) return { opened: window }
+      const read = await outsider.try.peek(window, 64)
+      await outsider.try.poke(window, 'from outside')
+      const seen = {
+        opened: 'yes',
+        read,
+        writtenTo: await user.try.peek(memory, 64),
+        attached: (await member.shmctlStat(segment)).nattch - before,
+        byId: await outsider.try.shmctlStat(segment),
+        stayedOut: (await outsider.stat('/proc/self/ns/ipc')).ino === namespace.ino,
+      }
+      await user.killAndReap()
+      await member.killAndReap()
+      const after = await watch.end(world)
+      return { ...seen, after, kept: await outsider.try.peek(window, 64) }
+    },
+    treatment: () => ({
+      opened: 'yes',
+      read: 'inside',
+      writtenTo: 'from outside',
+      attached: 0,
+      byId: EINVAL,
+      stayedOut: true,
+      after: 'destroyed',
+      kept: 'from outside',
+    }),
+    control: () => ({ opened: EPERM }),
+  })
+}
+
+/** A locked segment in a namespace that dies, seen returned: what was to come back by now has come back. */
+async function seeTwinCharge(
+  world: Parameters<typeof seeTwinDie>[0] & { fresh: { uid(): number } },
+): Promise<void> {
+  const purse = await lockPurse(world.outer, world.fresh.uid())
+  const twin = await world.outer.spawn('twin', ['NEWIPC'])
+  await purse.charge(twin)
+  await twin.killAndReap()
+  await purse.end(world)
+}
+
+/** Size of a huge page. */
+async function hugePageBytes(member: Member): Promise<number> {
+  const text = await member.readFile('/proc/meminfo')
+  return Number(/^Hugepagesize: +(\d+)/m.exec(text)?.[1] ?? 2048) * 1024
+}
