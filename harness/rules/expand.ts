@@ -87,6 +87,20 @@ function full(): Combination[] {
   return [...standard(), ...more]
 }
 
+/** Every subset by every way in, for a rule whose outcome depends on them. */
+function whole(): Combination[] {
+  const product = EVERY_SUBSET.flatMap((flags) =>
+    SYSTEM_CALL_WAYS.map((via) => ({ scene: PLAIN, via, flags })),
+  )
+  return [...full(), ...product]
+}
+
+const ABOUT_FLAGS: Readonly<Record<Profile, readonly Combination[]>> = {
+  quick: standard(),
+  default: standard(),
+  full: whole(),
+}
+
 const COMBINATIONS: Readonly<Record<Profile, readonly Combination[]>> = {
   quick: quick(),
   default: standard(),
@@ -108,7 +122,7 @@ function visibilityCells(
 ): Cell[] {
   const seen = new Set<string>()
   const cells: Cell[] = []
-  for (const combination of COMBINATIONS[profile]) {
+  for (const combination of (rule.aboutFlags ? ABOUT_FLAGS : COMBINATIONS)[profile]) {
     const { scene, via, flags } = combination
     if (!possible(combination)) continue
     if (rule.via && !rule.via.includes(via)) continue

@@ -137,6 +137,11 @@ export interface VisibilityRule<Seen extends object> extends Common {
   flags?: (flags: readonly Flag[]) => boolean
   via?: readonly WayIn[]
   scenes?: (scene: Scene) => boolean
+  /**
+   * What flags and ways in do is what the rule is about: even the quick profile runs the mission's flag
+   * sets by every way in, and the full one every subset by every way in.
+   */
+  aboutFlags?: boolean
   /** The cell needs members and namespaces of its own: it counts objects, changes limits, blocks, leaves. */
   ownWorld?: boolean
   /** Writes sysctls of either side's IPC namespace: no scene with the initial one unless disposable. */
