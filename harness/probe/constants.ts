@@ -109,7 +109,12 @@ export const NS_GET_NSTYPE = 0xb703
 export const NS_GET_OWNER_UID = 0xb704
 export const NS_GET_MNTNS_ID = 0x8008b705
 export const NS_GET_PID_FROM_PIDNS = 0x8004b706
+export const NS_GET_TGID_FROM_PIDNS = 0x8004b707
+export const NS_GET_PID_IN_PIDNS = 0x8004b708
+export const NS_GET_TGID_IN_PIDNS = 0x8004b709
 export const NS_GET_ID = 0x8008b70d
+/** Inode numbers of the initial namespaces (include/uapi/linux/nsfs.h: enum init_ns_ino). */
+export const INITIAL_INODE = { ipc: 0xefffffff, uts: 0xeffffffe, user: 0xeffffffd, pid: 0xeffffffc } as const
 export const FD_NSFS_ROOT = -10003
 export const NSFS_HANDLE_TYPE = 0xf1
 

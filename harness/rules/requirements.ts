@@ -7,6 +7,7 @@ import type { Member } from '../link/member.ts'
 import {
   type Capability,
   CLONE,
+  FD_NSFS_ROOT,
   type Flag,
   NS_FILE,
   NS_GET_ID,
@@ -98,7 +99,7 @@ const table = {
     reason: 'kernel.shm_rmid_forced is 1: segments that nobody has attached do not last',
     met: async (child) => String(await child.try.readFile('/proc/sys/kernel/shm_rmid_forced')).trim() !== '1',
   },
-  UCOUNT_SYSCTL: file('/proc/sys/user/max_ipc_namespaces', 'CONFIG_USER_NS & CONFIG_PROC_SYSCTL'),
+  UCOUNT_SYSCTL: file('/proc/sys/user/max_ipc_namespaces', 'CONFIG_PROC_SYSCTL'),
   CAP_SYS_ADMIN: capability('CAP_SYS_ADMIN'),
   CAP_SYS_RESOURCE: capability('CAP_SYS_RESOURCE'),
   'NO CAP_SYS_RESOURCE': {
@@ -156,6 +157,23 @@ const table = {
       await child.close(descriptor)
       return works(outcome)
     },
+  },
+  'handles of foreign namespaces': {
+    reason: 'handles of namespaces that one is not in do not open here (ESTALE)',
+    kconfig: 'CONFIG_FHANDLE',
+    met: async (child) => {
+      const foreign = await child.trySpawn('foreign', ['NEWIPC'])
+      if (failed(foreign)) return false
+      const nsfd = await foreign.open('/proc/self/ns/ipc', O_RDONLY)
+      const handle = await foreign.try.name_to_handle_at(nsfd)
+      const opened = failed(handle) ? handle : await child.try.open_by_handle_at(FD_NSFS_ROOT, handle)
+      await foreign.killAndReap()
+      return works(opened)
+    },
+  },
+  listns: {
+    reason: 'the kernel has no listns (ENOSYS)',
+    met: async (child) => String(await child.try.listns(CLONE.NEWIPC)) !== 'ENOSYS',
   },
   'huge pages': {
     reason: 'no huge page is free for a segment (vm.nr_hugepages)',
@@ -223,6 +241,7 @@ const table = {
     reason: 'nsenter(1) is not installed',
     met: (child) => onPath(child, 'nsenter'),
   },
+  'lsns(1)': { reason: 'lsns(1) is not installed', met: (child) => onPath(child, 'lsns') },
   'ipcs(1)': { reason: 'ipcs(1) is not installed', met: (child) => onPath(child, 'ipcs') },
   'ipcmk(1)': { reason: 'ipcmk(1) is not installed', met: (child) => onPath(child, 'ipcmk') },
   '/dev/mqueue': {

@@ -169,6 +169,8 @@ export const fileOperations = {
   },
   /** fcntl(2) F_SETFD: whether execve(2) closes the descriptor. */
   setCloseOnExec: (descriptor: number, close: boolean): number => libc.fcntl(descriptor, 2, close ? 1 : 0),
+  /** fcntl(2) F_GETFD: whether execve(2) closes the descriptor. */
+  closesOnExec: (descriptor: number): boolean => (libc.fcntl(descriptor, 1, 0) & 1) === 1,
   /** Descriptors this process holds, besides the probe's own. */
   descriptors: (): number[] => named(() => readdirSync('/proc/self/fd')).map(Number),
 }

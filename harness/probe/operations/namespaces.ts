@@ -1,6 +1,6 @@
 import { AT_EMPTY_PATH, FSCONFIG_CMD_CREATE, FSCONFIG_SET_STRING, NSFS_HANDLE_TYPE } from '../constants.ts'
 import { syscall } from '../syscalls.ts'
-import { bind } from '../system.ts'
+import { bind, SystemCallFailure } from '../system.ts'
 import { cString } from './structures.ts'
 
 const libc = {
@@ -85,6 +85,17 @@ export const namespaceOperations = {
       inum: handle.readUInt32LE(20),
     }
   },
+  /** The bytes that name_to_handle_at(2) asks for when offered `capacity`; it says so with EOVERFLOW. */
+  handleBytesAskedFor: (descriptor: number, capacity: number): number => {
+    const handle = Buffer.alloc(8 + 128)
+    handle.writeUInt32LE(capacity, 0)
+    try {
+      libc.nameToHandle(descriptor, cString(''), handle, Buffer.alloc(8), AT_EMPTY_PATH)
+    } catch (problem) {
+      if (!(problem instanceof SystemCallFailure) || problem.message !== 'EOVERFLOW') throw problem
+    }
+    return handle.readUInt32LE(0)
+  },
   /** open_by_handle_at(2) of a namespace handle made from its three fields. */
   open_by_handle_at: (
     mount: number,
@@ -101,14 +112,21 @@ export const namespaceOperations = {
   },
   /** sethostname(2). */
   sethostname: (name: string): number => libc.sethostname(cString(name), name.length),
-  /** listns(2): identifiers of the namespaces of a type, in decimal. */
+  /** listns(2): identifiers of all namespaces of a type, in decimal; of those that a user namespace owns. */
   listns: (bits: number, userNamespaceId = '0'): string[] => {
-    const request = Buffer.alloc(32)
-    request.writeUInt32LE(32, 0)
-    request.writeUInt32LE(bits, 16)
-    request.writeBigUInt64LE(BigInt(userNamespaceId), 24)
-    const ids = Buffer.alloc(8 * 4096)
-    const count = syscall('listns', request, ids, 4096, 0)
-    return Array.from({ length: count }, (_, index) => ids.readBigUInt64LE(8 * index).toString())
+    const room = 4096
+    const list: string[] = []
+    for (;;) {
+      // struct ns_id_req: size, the identifier to go on after, type, owner.
+      const request = Buffer.alloc(32)
+      request.writeUInt32LE(32, 0)
+      request.writeBigUInt64LE(BigInt(list.at(-1) ?? 0), 8)
+      request.writeUInt32LE(bits, 16)
+      request.writeBigUInt64LE(BigInt(userNamespaceId), 24)
+      const ids = Buffer.alloc(8 * room)
+      const count = syscall('listns', request, ids, room, 0)
+      for (let index = 0; index < count; index++) list.push(ids.readBigUInt64LE(8 * index).toString())
+      if (count < room) return list
+    }
   },
 }
