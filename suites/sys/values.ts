@@ -1,5 +1,5 @@
 /** SYS-01, SYS-02: each IPC namespace has values of its own, and a fresh one has the defaults. */
-import { withInitialSysctls } from '../../fixtures/initial-sysctls.ts'
+import { withInitialSysctl } from '../../fixtures/initial-sysctls.ts'
 import {
   type Area,
   EACCES,
@@ -126,7 +126,7 @@ export function valueRules(sys: Area): void {
         }
       }
       if (!disposable) return look()
-      return withInitialSysctls(async () => {
+      return withInitialSysctl(variant, async () => {
         const before = await readSysctl(first, path)
         try {
           await first.writeFile(path, inInitialOne)
@@ -159,7 +159,7 @@ export function valueRules(sys: Area): void {
     ownWorld: true,
     experiment: (world) =>
       world.disposable && touchesInitial(world.scene)
-        ? withInitialSysctls(() => exchange(world))
+        ? withInitialSysctl(world.variant, () => exchange(world))
         : exchange(world),
     shared: readingsAfter,
     isolated: readingsAfter,
