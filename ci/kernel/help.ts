@@ -31,7 +31,7 @@ matrix: runs the suite in one guest for each kernel and configuration, and puts 
                     (5.10,6.1,6.12,newest)
   --configs LIST    of the named configurations (all); a kernel that is built already has its own
   --profile NAME    as for "ipcns run" (quick); --rule GLOB as well
-  --timeout SECONDS for one guest (1800)
+  --timeout SECONDS for one guest (3600)
   --jobs N          guests at once (the number of processors)
   --out DIR         where results and reports go (reports/latest/matrix): matrix.html, matrix.json, junit.xml,
                     and each guest's own in KERNEL/CONFIG, for "ipcns diff" between any two

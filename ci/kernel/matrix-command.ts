@@ -18,7 +18,7 @@ import { agreement, renderMatrixText } from './matrix-text.ts'
 import { list, positive, readOptions } from './options.ts'
 
 /** Seconds that one guest gets unless somebody says otherwise. */
-const GUEST_TIMEOUT = 1800
+const GUEST_TIMEOUT = 3600
 
 const OPTIONS = {
   kernels: { type: 'string' },
