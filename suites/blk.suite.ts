@@ -1,47 +1,235 @@
-import { area, conformance, EIDRM, EINVAL, IPC_CREAT, IPC_EXCL } from '../fixtures/rules.ts'
+import { makeEqual } from '../fixtures/identifiers.ts'
+import { ELSEWHERE, type Elsewhere, twoPlaces } from '../fixtures/places.ts'
+import {
+  area,
+  CLONE,
+  conformance,
+  EIDRM,
+  EINVAL,
+  O_CREAT,
+  O_EXCL,
+  O_RDONLY,
+  O_RDWR,
+  procPid,
+} from '../fixtures/rules.ts'
+import { watchNamespace } from '../fixtures/sensors.ts'
+import { WAIT_NAMES, waitOf } from './blk/waits.ts'
 
 const blk = area('blk', 'Blocked operations')
 export default blk
 
-blk.comparison('BLK-02', {
-  says: 'removing a queue wakes its blocked receiver with EIDRM; removing an equal id elsewhere does not',
-  source: ['msgop(2) ERRORS', 'ipc/msg.c: freeque'],
+/** Each call that waits, in each relation of the two namespaces. */
+const WAITS_ELSEWHERE = WAIT_NAMES.flatMap((wait) => ELSEWHERE.map((where) => `${wait} / ${where}`))
+
+function whereOf({ variant }: { readonly variant: string }): Elsewhere {
+  return variant.split(' / ')[1] as Elsewhere
+}
+
+blk.comparison('BLK-01', {
+  says: 'a task that waits for an object is a member of the IPC namespace and keeps it alive when all others leave; removing the object wakes it with EIDRM',
+  source: [
+    'ipc_namespaces(7)',
+    'msgop(2), semop(2) ERRORS EIDRM',
+    'ipc/msg.c: do_msgrcv',
+    'ipc/namespace.c: put_ipc_ns',
+  ],
   needs: ['SYSVIPC'],
-  arms: { treatment: 'removed in another namespace', control: 'removed in the receiver’s own' },
-  async experiment({ outer, enter, stranger, arm, fresh }) {
-    const key = fresh.key()
-    const queue = await outer.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
-    const receiver = await outer.spawn('receiver')
-    const waiting = await receiver.block.msgrcv(queue, 64, 0, 0)
-    const elsewhere = await stranger()
-    const twin = await elsewhere.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
-    const remover = arm === 'control' ? outer : elsewhere
-    const removed = await remover.try.msgctlRemove(queue)
-    await enter('bystander')
-    return { sameId: twin === queue, removed, woken: await waiting.within(arm === 'control' ? 5000 : 50) }
+  variants: WAIT_NAMES,
+  arms: { treatment: 'one task waits in the namespace', control: 'nobody stays in it' },
+  async experiment(world) {
+    const { outer, enter, arm, fresh } = world
+    const wait = waitOf(world)
+    const resident = await enter('resident')
+    const id = await wait.family.make(resident, fresh.key())
+    const waiter = await outer.spawn('waiter')
+    const leaver = await outer.spawn('leaver')
+    const exiter = await outer.spawn('exiter')
+    const home = await leaver.open('/proc/self/ns/ipc', O_RDONLY)
+    const inside = `/proc/${await procPid(resident)}/ns/ipc`
+    const nsfd = await leaver.open(inside, O_RDONLY)
+    for (const member of [leaver, exiter, ...(arm === 'treatment' ? [waiter] : [])]) {
+      const entrance = await member.open(inside, O_RDONLY)
+      await member.setns(entrance, CLONE.NEWIPC)
+      await member.close(entrance)
+    }
+    const watch = await watchNamespace(outer, resident)
+    const visitorsPath = `/proc/${await procPid(waiter)}/ns/ipc`
+    const waiting = arm === 'treatment' ? await wait.begin(resident, waiter, id) : undefined
+    // All others leave, each in its own way; a member that leaves wakes nobody.
+    await leaver.setns(home, CLONE.NEWIPC)
+    await leaver.close(nsfd)
+    await exiter.exitAndReap()
+    await resident.unshare(CLONE.NEWIPC)
+    if (!waiting) return { end: await watch.end(world) }
+    // A namespace that nobody stays in is gone by the time it is looked at this one.
+    const twin = await enter('twin')
+    const twinsWatch = await watchNamespace(outer, twin)
+    await twin.exitAndReap()
+    const twinsEnd = await twinsWatch.end(world)
+    const alive = await watch.look()
+    const state = waiting.state()
+    const visitor = await outer.spawn('visitor')
+    const entrance = await visitor.open(visitorsPath, O_RDONLY)
+    await visitor.setns(entrance, CLONE.NEWIPC)
+    await visitor.close(entrance)
+    const removed = await wait.family.remove(visitor, id)
+    const woken = await waiting.within(5000)
+    await visitor.exitAndReap()
+    if (woken !== 'blocked') await waiter.unshare(CLONE.NEWIPC)
+    return { twinsEnd, alive, state, removed, woken, end: await watch.end(world) }
   },
-  treatment: () => ({ sameId: true, removed: 0, woken: 'blocked' }),
-  control: () => ({ sameId: true, removed: 0, woken: EIDRM }),
+  treatment: () => ({
+    twinsEnd: 'destroyed',
+    alive: 'alive',
+    state: 'blocked',
+    removed: 0,
+    woken: EIDRM,
+    end: 'destroyed',
+  }),
+  control: () => ({ end: 'destroyed' }),
+})
+
+blk.comparison('BLK-02', {
+  says: 'removing an object wakes who waits for it with EIDRM; removing one of the same identifier in another IPC namespace does not',
+  source: ['msgop(2), semop(2) ERRORS EIDRM', 'ipc/msg.c: freeque', 'ipc/sem.c: freeary'],
+  needs: ['SYSVIPC'],
+  variants: WAITS_ELSEWHERE,
+  arms: { treatment: 'removed in another namespace', control: 'removed in the one of the waiting task' },
+  async experiment(world) {
+    const { arm, fresh } = world
+    const wait = waitOf(world)
+    const { here, there, follower } = await twoPlaces(world, whereOf(world))
+    const { leaderId, followerId } =
+      follower === 'there'
+        ? await makeEqual(here, there, wait.family, fresh.key())
+        : await makeEqual(there, here, wait.family, fresh.key())
+    const [id, elsewhere] = follower === 'there' ? [leaderId, followerId] : [followerId, leaderId]
+    if (id !== elsewhere) world.note('the two identifiers could not be made equal')
+    const waiter = await here.spawn('waiter')
+    const waiting = await wait.begin(here, waiter, id)
+    const removed =
+      arm === 'control' ? await wait.family.remove(here, id) : await wait.family.remove(there, elsewhere)
+    // Where it still waits, this is what it was waiting for; EIDRM would have come before.
+    if (arm === 'treatment') await wait.feed(here, id, 'from here')
+    return { removed, woken: await waiting.within(5000) }
+  },
+  treatment: (_, world) => ({ removed: 0, woken: waitOf(world).fed('from here') }),
+  control: () => ({ removed: 0, woken: EIDRM }),
+})
+
+blk.comparison('BLK-03', {
+  says: 'what is sent to or done with an object of the same identifier in another IPC namespace never reaches who waits',
+  source: ['ipc_namespaces(7)', 'ipc/msg.c: pipelined_send', 'ipc/sem.c: update_queue'],
+  needs: ['SYSVIPC'],
+  variants: WAITS_ELSEWHERE,
+  arms: { treatment: 'done in another namespace', control: 'done in the one of the waiting task' },
+  async experiment(world) {
+    const { arm, fresh } = world
+    const wait = waitOf(world)
+    const { here, there, follower } = await twoPlaces(world, whereOf(world))
+    const { leaderId, followerId } =
+      follower === 'there'
+        ? await makeEqual(here, there, wait.family, fresh.key())
+        : await makeEqual(there, here, wait.family, fresh.key())
+    const [id, elsewhere] = follower === 'there' ? [leaderId, followerId] : [followerId, leaderId]
+    if (id !== elsewhere) world.note('the two identifiers could not be made equal')
+    await wait.prepare(there, elsewhere)
+    const waiter = await here.spawn('waiter')
+    const waiting = await wait.begin(here, waiter, id)
+    const before = await wait.family.inspect(here, id)
+    const fed = arm === 'control' ? 'not done' : await wait.feed(there, elsewhere, 'from elsewhere')
+    const waiters = await wait.waiters?.(here, id)
+    const after = await wait.family.inspect(here, id)
+    await wait.feed(here, id, 'from here')
+    const woken = await waiting.within(5000)
+    return { fed, before, waiters: waiters ?? 1, after, woken }
+  },
+  treatment: ({ before }, world) => ({
+    waiters: 1,
+    after: before,
+    woken: waitOf(world).fed('from here'),
+  }),
+  control: (_, world) => ({ waiters: 1, woken: waitOf(world).fed('from here') }),
 })
 
 blk.comparison('BLK-04', {
-  says: 'threads',
-  source: ['unshare(2)'],
+  says: 'a thread that waits in an IPC namespace stays there when another thread of its process leaves; that one cannot reach it by the identifier until it is back',
+  source: ['unshare(2)', 'namespaces(7)', 'ipc/msg.c: do_msgrcv'],
   needs: ['SYSVIPC'],
-  arms: { treatment: 'sibling left', control: 'did not' },
-  async experiment({ outer, arm, fresh }) {
-    const process = await outer.spawn('main')
+  variants: WAIT_NAMES,
+  arms: { treatment: 'the other thread leaves and comes back', control: 'the other thread stays' },
+  async experiment(world) {
+    const { outer, arm, fresh } = world
+    const wait = waitOf(world)
+    const process = await outer.spawn('process')
     const [thread] = await process.withThreads('thread')
-    const queue = await process.msgget(fresh.key(), IPC_CREAT | IPC_EXCL | 0o600)
-    const waiting = await thread!.block.msgrcv(queue, 64, 0, 0)
-    if (arm === 'treatment') await process.unshare(0x08000000)
-    return {
-      send: await process.try.msgsnd(queue, 1, 'x', 0),
-      woken: await waiting.within(arm === 'control' ? 5000 : 50),
+    const key = fresh.key()
+    const id = await wait.family.make(process, key)
+    const waiting = await wait.begin(process, thread!, id)
+    if (arm === 'control') {
+      const fed = await wait.feed(process, id, 'from home')
+      return { fed, woken: await waiting.within(5000) }
     }
+    const home = await process.open('/proc/self/ns/ipc', O_RDONLY)
+    await process.unshare(CLONE.NEWIPC)
+    const fromAbroad = await wait.feed(process, id, 'from abroad')
+    // The same with an object of that key and identifier abroad.
+    const twin = await wait.family.make(process, key)
+    await wait.prepare(process, twin)
+    await wait.feed(process, twin, 'from abroad')
+    const state = waiting.state()
+    await process.setns(home, CLONE.NEWIPC)
+    const fed = await wait.feed(process, id, 'from home')
+    return { sameId: twin === id, fromAbroad, state, fed, woken: await waiting.within(5000) }
   },
-  treatment: () => ({ send: EINVAL, woken: 'blocked' }),
-  control: () => ({ send: 0, woken: { type: 1, text: 'x' } }),
+  treatment: (_, world) => ({
+    sameId: true,
+    fromAbroad: EINVAL,
+    state: 'blocked',
+    woken: waitOf(world).fed('from home'),
+  }),
+  control: (_, world) => ({ woken: waitOf(world).fed('from home') }),
+})
+
+blk.comparison('BLK-05', {
+  says: 'mq_receive on a descriptor waits for the queue itself, whatever IPC namespaces its holders are in, and also when the queue’s own is dead',
+  source: ['mq_overview(7)', 'mq_receive(3)', 'ipc/mqueue.c: do_mq_timedreceive'],
+  needs: ['POSIX_MQUEUE'],
+  since: '2.6.30',
+  variants: ['namespace alive', 'namespace dead'],
+  arms: { treatment: 'another holder of the queue sends', control: 'the other holder closes it' },
+  async experiment(world) {
+    const { outer, enter, arm, variant, fresh } = world
+    const maker = await enter('maker')
+    const queue = await maker.mq_create(fresh.name(), O_RDWR | O_CREAT | O_EXCL)
+    const receiver = await maker.spawn('receiver', ['NEWIPC'], { keep: [queue] })
+    const sender = await maker.spawn('sender', ['NEWIPC'], { keep: [queue] })
+    const waiting = await receiver.block.mq_receive(queue, 50_000)
+    let end = 'alive'
+    if (variant === 'namespace dead') {
+      const watch = await watchNamespace(outer, maker)
+      await maker.close(queue)
+      await maker.unshare(CLONE.NEWIPC)
+      end = await watch.end(world)
+    }
+    const state = waiting.state()
+    const done = arm === 'treatment' ? await sender.try.mq_send(queue, 'late') : await sender.try.close(queue)
+    // Descriptors of a queue of the same name elsewhere do not matter either.
+    const woken = await waiting.within(arm === 'treatment' ? 5000 : 50)
+    return { end, state, done, woken }
+  },
+  treatment: (_, { variant }) => ({
+    end: variant === 'namespace dead' ? 'destroyed' : 'alive',
+    state: 'blocked',
+    done: 0,
+    woken: 'late',
+  }),
+  control: (_, { variant }) => ({
+    end: variant === 'namespace dead' ? 'destroyed' : 'alive',
+    state: 'blocked',
+    done: 0,
+    woken: 'blocked',
+  }),
 })
 
 await conformance(blk)
