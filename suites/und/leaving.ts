@@ -1,0 +1,237 @@
+/** What leaving an IPC namespace does to the undo list. */
+import {
+  type Area,
+  CLONE,
+  type ComparisonWorld,
+  cloneBits,
+  EBADF,
+  EINVAL,
+  ENOSPC,
+  EPERM,
+  type Flag,
+  type Member,
+  NS_FILE,
+  O_RDONLY,
+  procPid,
+  writeMaps,
+} from '../../fixtures/rules.ts'
+import { makeSet, OPERATED, ok, operate, UNDONE, valuesOf } from '../../fixtures/undo.ts'
+
+const SEMOP = 'semop(2) SEM_UNDO'
+
+/** A set in the outer namespace, and a child that has something to undo on it. */
+async function undoer(world: ComparisonWorld): Promise<{ member: Member; id: number }> {
+  const id = await makeSet(world.outer, world.fresh.key())
+  const member = await world.outer.spawn('undoer')
+  await operate(member, id)
+  return { member, id }
+}
+
+/** An nsfd of another member's namespace. */
+async function nsfdOf(member: Member, target: Member, flag: Flag): Promise<number> {
+  return member.open(`/proc/${await procPid(target)}/ns/${NS_FILE[flag]}`, O_RDONLY)
+}
+
+export function addLeavingRules(und: Area): void {
+  und.comparison('UND-01', {
+    says: 'unshare(CLONE_NEWIPC) applies the caller’s undo list to the sets of the namespace it leaves, at once and just as exit would',
+    source: ['unshare(2) CLONE_SYSVSEM', SEMOP, 'kernel/fork.c: ksys_unshare', 'ipc/sem.c: exit_sem'],
+    needs: ['SYSVIPC'],
+    since: '2.6.26',
+    variants: ['NEWUTS', 'NEWNS', 'NEWNET', 'NEWCGROUP', 'alone'],
+    variantNeeds: { NEWUTS: ['UTS_NS'], NEWNET: ['NET_NS'], NEWCGROUP: ['CGROUP_NS'] },
+    arms: { treatment: 'unshare with CLONE_NEWIPC', control: 'unshare without it' },
+    async experiment(world) {
+      const { member, id } = await undoer(world)
+      const { arm, variant, outer } = world
+      const before = await valuesOf(outer, id)
+      const others: Flag[] = variant === 'alone' ? [] : [variant as Flag]
+      await member.unshare(cloneBits(arm === 'treatment' ? ['NEWIPC', ...others] : others))
+      const after = await valuesOf(outer, id)
+      // Nothing is left that the end of the process could apply once more, or too late.
+      await member.exitAndReap()
+      return { before, after, atLast: await valuesOf(outer, id) }
+    },
+    treatment: () => ({ before: [...OPERATED], after: [...UNDONE], atLast: [...UNDONE] }),
+    control: () => ({ before: [...OPERATED], after: [...OPERATED], atLast: [...UNDONE] }),
+  })
+
+  und.comparison('UND-02', {
+    says: 'setns to another IPC namespace applies the caller’s undo list to the sets of the namespace it leaves',
+    source: ['setns(2)', SEMOP, 'kernel/nsproxy.c: commit_nsset'],
+    needs: ['SYSVIPC', 'UTS_NS'],
+    since: '3.0',
+    variants: ['stranger', 'initial', 'child'],
+    arms: { treatment: 'setns to an IPC namespace', control: 'setns to a UTS namespace' },
+    async experiment(world) {
+      const { outer, enter, initial, stranger, arm, variant } = world
+      const { member, id } = await undoer(world)
+      const target =
+        arm === 'control'
+          ? await outer.spawn('other', ['NEWUTS'])
+          : variant === 'stranger'
+            ? await stranger()
+            : variant === 'initial'
+              ? await initial()
+              : await enter('child')
+      const flag = arm === 'treatment' ? 'NEWIPC' : 'NEWUTS'
+      const nsfd = await nsfdOf(member, target, flag)
+      const before = await valuesOf(outer, id)
+      await member.setns(nsfd, CLONE[flag])
+      const after = await valuesOf(outer, id)
+      await member.exitAndReap()
+      return { before, after, atLast: await valuesOf(outer, id) }
+    },
+    treatment: () => ({ before: [...OPERATED], after: [...UNDONE], atLast: [...UNDONE] }),
+    control: () => ({ before: [...OPERATED], after: [...OPERATED], atLast: [...UNDONE] }),
+  })
+
+  und.comparison('UND-03', {
+    says: 'setns to the very IPC namespace one is in applies the undo list as well',
+    source: ['kernel/nsproxy.c: commit_nsset (exit_sem whenever CLONE_NEWIPC is among the flags)'],
+    needs: ['SYSVIPC', 'UTS_NS'],
+    since: '3.0',
+    variants: ['its own nsfd', 'another member’s', 'type 0'],
+    arms: { treatment: 'setns to its own IPC namespace', control: 'setns to its own UTS namespace' },
+    async experiment(world) {
+      const { outer, arm, variant } = world
+      const { member, id } = await undoer(world)
+      const flag = arm === 'treatment' ? 'NEWIPC' : 'NEWUTS'
+      const nsfd = await nsfdOf(member, variant === 'another member’s' ? outer : member, flag)
+      const before = await valuesOf(outer, id)
+      await member.setns(nsfd, variant === 'type 0' ? 0 : CLONE[flag])
+      const after = await valuesOf(outer, id)
+      // It is still in the namespace of the set.
+      return { before, after, toItself: await valuesOf(member, id) }
+    },
+    treatment: () => ({ before: [...OPERATED], after: [...UNDONE], toItself: [...UNDONE] }),
+    control: () => ({ before: [...OPERATED], after: [...OPERATED], toItself: [...OPERATED] }),
+  })
+
+  und.comparison('UND-04', {
+    says: 'a setns or unshare that fails leaves the undo list as it was',
+    source: ['setns(2), unshare(2) ERRORS', 'kernel/nsproxy.c: SYSCALL setns', 'kernel/fork.c: ksys_unshare'],
+    needs: ['SYSVIPC', 'UTS_NS'],
+    variants: Object.keys(REFUSALS),
+    variantNeeds: Object.fromEntries(
+      Object.entries(REFUSALS).map(([name, { needs }]) => [name, needs ?? []]),
+    ),
+    arms: { treatment: 'a call that fails', control: 'the same one without the obstacle' },
+    async experiment(world) {
+      const { outer, arm, variant } = world
+      const refusal = REFUSALS[variant]!
+      const id = await makeSet(outer, world.fresh.key())
+      const member = await outer.spawn('undoer', refusal.flags ?? [])
+      if (refusal.flags) await writeMaps(outer, member)
+      await operate(member, id)
+      const before = await valuesOf(outer, id)
+      const called = ok(await refusal.call(member, world, arm === 'treatment'))
+      const after = await valuesOf(outer, id)
+      await member.exitAndReap()
+      return { before, called, after, atLast: await valuesOf(outer, id) }
+    },
+    treatment: (_, { variant }) => ({
+      before: [...OPERATED],
+      called: REFUSALS[variant]!.errno,
+      after: [...OPERATED],
+      atLast: [...UNDONE],
+    }),
+    control: () => ({ before: [...OPERATED], called: 'ok', after: [...UNDONE], atLast: [...UNDONE] }),
+  })
+
+  und.comparison('UND-05', {
+    says: 'setns with a pidfd applies the undo list only when CLONE_NEWIPC is among the flags',
+    source: ['setns(2) pidfd', 'kernel/nsproxy.c: commit_nsset'],
+    needs: ['SYSVIPC', 'pidfd setns', 'UTS_NS'],
+    since: '5.8',
+    variants: ['NEWUTS', 'NEWNS', 'NEWNET', 'NEWUTS+NEWNS'],
+    variantNeeds: { NEWNET: ['NET_NS'] },
+    arms: { treatment: 'without CLONE_NEWIPC', control: 'with CLONE_NEWIPC too' },
+    async experiment(world) {
+      const { outer, enter, arm, variant } = world
+      const { member, id } = await undoer(world)
+      const flags = variant.split('+') as Flag[]
+      const donor = await enter('donor', { via: 'clone', flags: ['NEWIPC', ...flags] })
+      const pidfd = await member.pidfd_open(donor.pid)
+      const before = await valuesOf(outer, id)
+      await member.setns(pidfd, cloneBits(arm === 'treatment' ? flags : ['NEWIPC', ...flags]))
+      const after = await valuesOf(outer, id)
+      await member.exitAndReap()
+      return { before, after, atLast: await valuesOf(outer, id) }
+    },
+    treatment: () => ({ before: [...OPERATED], after: [...OPERATED], atLast: [...UNDONE] }),
+    control: () => ({ before: [...OPERATED], after: [...UNDONE], atLast: [...UNDONE] }),
+  })
+}
+
+/** A call that fails in one arm and succeeds in the other. */
+interface Refusal {
+  errno: unknown
+  needs?: readonly ('UCOUNT_SYSCTL' | 'USER_NS' | 'pidfd setns' | 'UTS_NS')[]
+  /** Namespaces that the undoer is born into. */
+  flags?: readonly Flag[]
+  call(member: Member, world: ComparisonWorld, obstructed: boolean): Promise<unknown>
+}
+
+/** Ways in which a call that would leave the namespace may fail. */
+const REFUSALS: Readonly<Record<string, Refusal>> = {
+  'setns of the wrong type': {
+    errno: EINVAL,
+    call: async (member, { outer }, obstructed) =>
+      member.try.setns(await nsfdOf(member, outer, 'NEWIPC'), obstructed ? CLONE.NEWUTS : CLONE.NEWIPC),
+  },
+  'setns of no descriptor': {
+    errno: EBADF,
+    call: async (member, { outer }, obstructed) => {
+      const nsfd = await nsfdOf(member, outer, 'NEWIPC')
+      return member.try.setns(obstructed ? 999 : nsfd, CLONE.NEWIPC)
+    },
+  },
+  'setns without privilege': {
+    errno: EPERM,
+    call: async (member, { stranger }, obstructed) => {
+      const nsfd = await nsfdOf(member, await stranger(), 'NEWIPC')
+      if (obstructed) await member.setCapabilities([], true)
+      return member.try.setns(nsfd, CLONE.NEWIPC)
+    },
+  },
+  'pidfd setns that fails in part': {
+    errno: EINVAL,
+    needs: ['pidfd setns', 'USER_NS'],
+    call: async (member, { enter }, obstructed) => {
+      const donor = await enter('donor', { via: 'clone', flags: ['NEWIPC'] })
+      const pidfd = await member.pidfd_open(donor.pid)
+      // One's own user namespace cannot be joined.
+      return member.try.setns(pidfd, CLONE.NEWIPC | (obstructed ? CLONE.NEWUSER : 0))
+    },
+  },
+  'unshare without privilege': {
+    errno: EPERM,
+    call: async (member, _, obstructed) => {
+      if (obstructed) await member.setCapabilities([], true)
+      return member.try.unshare(CLONE.NEWIPC)
+    },
+  },
+  'unshare of unknown flags': {
+    errno: EINVAL,
+    call: (member, _, obstructed) => member.try.unshare(CLONE.NEWIPC | (obstructed ? 0x1 : 0)),
+  },
+  'unshare beyond max_ipc_namespaces': {
+    errno: ENOSPC,
+    needs: ['UCOUNT_SYSCTL', 'USER_NS'],
+    flags: ['NEWUSER'],
+    call: async (member, _, obstructed) => {
+      await member.writeFile('/proc/sys/user/max_ipc_namespaces', obstructed ? '0' : '1')
+      return member.try.unshare(CLONE.NEWIPC)
+    },
+  },
+  'unshare beyond max_uts_namespaces': {
+    errno: ENOSPC,
+    needs: ['UCOUNT_SYSCTL', 'USER_NS', 'UTS_NS'],
+    flags: ['NEWUSER'],
+    call: async (member, _, obstructed) => {
+      await member.writeFile('/proc/sys/user/max_uts_namespaces', obstructed ? '0' : '1')
+      return member.try.unshare(CLONE.NEWIPC | CLONE.NEWUTS)
+    },
+  },
+}

@@ -1,0 +1,185 @@
+/** Whose the undo list is: threads and children that share it, a program that goes on with it. */
+import { makeEqual } from '../../fixtures/identifiers.ts'
+import { SYSTEM_V } from '../../fixtures/objects.ts'
+import { type Elsewhere, twoPlaces } from '../../fixtures/places.ts'
+import { type Area, CLONE, O_RDONLY, procPid, SEM_UNDO } from '../../fixtures/rules.ts'
+import { makeSet, OPERATED, operate, UNDONE, valuesOf } from '../../fixtures/undo.ts'
+
+export function addListRules(und: Area): void {
+  und.comparison('UND-06', {
+    says: 'an undo list that is shared (CLONE_SYSVSEM, threads) is applied only when its last sharer leaves or exits, also if the one who did the operation has left long ago',
+    source: ['clone(2) CLONE_SYSVSEM', 'unshare(2) CLONE_SYSVSEM', 'ipc/sem.c: copy_semundo, exit_sem'],
+    needs: ['SYSVIPC'],
+    since: '2.6.26',
+    variants: ['the parent leaves', 'the child leaves', 'the child exits', 'a thread leaves'],
+    arms: { treatment: 'one of two sharers goes', control: 'the only holder goes' },
+    async experiment(world) {
+      const { outer, arm, variant, fresh } = world
+      const id = await makeSet(outer, fresh.key())
+      const process = await outer.spawn('process')
+      let goes = process
+      let stays = process
+      if (variant === 'a thread leaves') {
+        const [thread] = await process.withThreads('thread')
+        // What the main thread does alone is still a shared list: the control is a process with one thread.
+        if (arm === 'treatment') goes = thread!
+        else goes = await outer.spawn('single')
+      } else {
+        const bits = arm === 'treatment' ? CLONE.SYSVSEM : 0
+        const child = await process.spawn('child', [], { bits })
+        goes = variant === 'the parent leaves' ? process : child
+        stays = variant === 'the parent leaves' ? child : process
+      }
+      await operate(goes, id)
+      const before = await valuesOf(outer, id)
+      if (variant === 'the child exits') await goes.exitAndReap()
+      else await goes.unshare(CLONE.NEWIPC)
+      const oneGone = await valuesOf(outer, id)
+      // The one who stays can undo as before.
+      await stays.semop(id, [{ index: 2, change: 1, flags: SEM_UNDO }])
+      const meanwhile = await valuesOf(outer, id)
+      await stays.killAndReap()
+      return { before, oneGone, meanwhile, atLast: await valuesOf(outer, id) }
+    },
+    treatment: () => ({
+      before: [...OPERATED],
+      oneGone: [...OPERATED],
+      meanwhile: [15, 7, 13],
+      atLast: [...UNDONE],
+    }),
+    control: () => ({
+      before: [...OPERATED],
+      oneGone: [...UNDONE],
+      meanwhile: [10, 10, 13],
+      atLast: [...UNDONE],
+    }),
+  })
+
+  und.comparison('UND-07', {
+    says: 'who has entered another IPC namespace starts with an empty undo list: a set of the same identifier there gets back what was done to it there, and nothing else',
+    source: ['ipc/sem.c: find_alloc_undo, exit_sem', 'unshare(2) CLONE_SYSVSEM'],
+    needs: ['SYSVIPC'],
+    since: '2.6.26',
+    variants: ['stranger', 'child', 'parent', 'initial', 'from-initial', 'unshare'],
+    arms: { treatment: 'goes on in another namespace', control: 'stays' },
+    async experiment(world) {
+      const { arm, variant, fresh } = world
+      const where = (variant === 'unshare' ? 'stranger' : variant) as Elsewhere
+      const { here, there, follower } = await twoPlaces(world, where)
+      const leader = follower === 'there' ? here : there
+      const key = fresh.key()
+      const { leaderId, followerId } = await makeEqual(
+        leader,
+        leader === here ? there : here,
+        SYSTEM_V.sem,
+        key,
+      )
+      const [id, otherId] = leader === here ? [leaderId, followerId] : [followerId, leaderId]
+      if (id !== otherId) world.note('the two identifiers could not be made equal')
+      await here.semctlSetAll(id, [10, 10, 10])
+      await there.semctlSetAll(otherId, [100, 100, 100])
+      const undoer = await here.spawn('undoer')
+      await operate(undoer, id)
+      const before = [await valuesOf(here, id), await valuesOf(there, otherId)]
+      let abroad = there
+      if (arm === 'treatment' && variant === 'unshare') {
+        await undoer.unshare(CLONE.NEWIPC)
+        await SYSTEM_V.sem.make(undoer, key)
+        abroad = await undoer.spawn('reader', [], { outlive: true })
+        await abroad.semctlSetAll(otherId, [100, 100, 100])
+      } else if (arm === 'treatment') {
+        await undoer.setns(await undoer.open(`/proc/${await procPid(there)}/ns/ipc`, O_RDONLY), CLONE.NEWIPC)
+      }
+      const entered = [await valuesOf(here, id), await valuesOf(abroad, otherId)]
+      await undoer.semop(arm === 'treatment' ? otherId : id, [
+        { index: 0, change: 1, flags: SEM_UNDO },
+        { index: 1, change: -1, flags: SEM_UNDO },
+      ])
+      const operated = [await valuesOf(here, id), await valuesOf(abroad, otherId)]
+      await undoer.exitAndReap()
+      return {
+        before,
+        entered,
+        operated,
+        atLast: [await valuesOf(here, id), await valuesOf(abroad, otherId)],
+      }
+    },
+    treatment: () => ({
+      before: [[...OPERATED], [100, 100, 100]],
+      entered: [[...UNDONE], [100, 100, 100]],
+      operated: [[...UNDONE], [101, 99, 100]],
+      atLast: [[...UNDONE], [100, 100, 100]],
+    }),
+    control: () => ({
+      before: [[...OPERATED], [100, 100, 100]],
+      entered: [[...OPERATED], [100, 100, 100]],
+      operated: [
+        [16, 6, 12],
+        [100, 100, 100],
+      ],
+      atLast: [[...UNDONE], [100, 100, 100]],
+    }),
+  })
+
+  und.comparison('UND-08', {
+    says: 'the undo list is applied when the process ends, by exit or by a signal; it outlives execve, and a forked child has none of it',
+    source: ['semop(2) SEM_UNDO', 'ipc/sem.c: exit_sem, copy_semundo'],
+    needs: ['SYSVIPC'],
+    variants: ['SIGKILL', 'exit', 'execve', 'fork', 'clone with CLONE_NEWIPC'],
+    arms: { treatment: 'operations with SEM_UNDO', control: 'operations without' },
+    async experiment({ outer, arm, variant, fresh }) {
+      const id = await makeSet(outer, fresh.key())
+      const process = await outer.spawn('process')
+      await operate(process, id, arm === 'treatment' ? SEM_UNDO : 0)
+      const before = await valuesOf(outer, id)
+      if (variant === 'execve') await process.withThreads()
+      if (variant === 'fork' || variant === 'clone with CLONE_NEWIPC') {
+        const child = await process.spawn('child', variant === 'fork' ? [] : ['NEWIPC'])
+        await child.exitAndReap()
+      }
+      const meanwhile = await valuesOf(outer, id)
+      if (variant === 'exit') await process.exitAndReap()
+      else await process.killAndReap()
+      return { before, meanwhile, atLast: await valuesOf(outer, id) }
+    },
+    treatment: () => ({ before: [...OPERATED], meanwhile: [...OPERATED], atLast: [...UNDONE] }),
+    control: () => ({ before: [...OPERATED], meanwhile: [...OPERATED], atLast: [...OPERATED] }),
+  })
+
+  und.comparison('UND-09', {
+    says: 'unshare(CLONE_SYSVSEM) alone applies the undo list, needs no privilege, and leaves the IPC namespace as it is',
+    source: ['unshare(2) CLONE_SYSVSEM', 'kernel/fork.c: ksys_unshare'],
+    needs: ['SYSVIPC'],
+    since: '2.6.26',
+    variants: ['with capabilities', 'without capabilities'],
+    arms: { treatment: 'CLONE_SYSVSEM', control: 'CLONE_FILES' },
+    async experiment({ outer, arm, variant, fresh }) {
+      const key = fresh.key()
+      const id = await makeSet(outer, key)
+      const process = await outer.spawn('process')
+      if (variant === 'without capabilities') await process.setCapabilities([], true)
+      await operate(process, id)
+      const before = await valuesOf(outer, id)
+      const namespace = await process.stat('/proc/self/ns/ipc')
+      const unshared = await process.try.unshare(arm === 'treatment' ? CLONE.SYSVSEM : CLONE.FILES)
+      const after = await valuesOf(outer, id)
+      const now = await process.stat('/proc/self/ns/ipc')
+      const found = await process.try.semget(key, 0, 0)
+      return { before, unshared, after, stays: now.ino === namespace.ino, sameSet: found === id }
+    },
+    treatment: () => ({
+      before: [...OPERATED],
+      unshared: 0,
+      after: [...UNDONE],
+      stays: true,
+      sameSet: true,
+    }),
+    control: () => ({
+      before: [...OPERATED],
+      unshared: 0,
+      after: [...OPERATED],
+      stays: true,
+      sameSet: true,
+    }),
+  })
+}
