@@ -1,0 +1,136 @@
+/** NSI-06…08: inode numbers and identifiers of IPC namespaces. */
+import { askAll, fileOf, inInitial, nsfdOf, viewsOf } from '../../fixtures/nsfs.ts'
+import {
+  type Area,
+  atLeast,
+  differs,
+  failed,
+  type Member,
+  NS_GET_ID,
+  O_RDONLY,
+} from '../../fixtures/rules.ts'
+
+/** How many namespaces are made one after another. */
+const ROUNDS = 8
+
+/** The 64-bit identifier that NS_GET_ID gives for a member's own IPC namespace. */
+async function idOf(member: Member): Promise<unknown> {
+  const nsfd = await member.open('/proc/self/ns/ipc', O_RDONLY)
+  const id = await member.try.ioctl64(nsfd, NS_GET_ID)
+  await member.close(nsfd)
+  return failed(id) ? id.errno : id
+}
+
+export function identifierRules(nsi: Area): void {
+  nsi.visibility('NSI-06', {
+    says: 'device and inode, while held, and NS_GET_ID tell IPC namespaces apart, whoever asks',
+    source: [
+      'namespaces(7) The /proc/pid/ns/ directory',
+      'include/uapi/linux/nsfs.h NS_GET_ID',
+      'kernel/nstree.c: __ns_tree_gen_id',
+    ],
+    variants: ['device and inode', 'NS_GET_ID'],
+    variantNeeds: { NS_GET_ID: ['NS_GET_ID'] },
+    async experiment(world) {
+      // All descriptors stay open until every answer is there: an inode number identifies only what is held.
+      const { views, close } = await viewsOf(world)
+      const ask = (): Promise<Record<string, unknown>> =>
+        askAll(views, async ({ asker, nsfd }) =>
+          world.variant === 'NS_GET_ID' ? asker.try.ioctl64(nsfd, NS_GET_ID) : fileOf(asker, nsfd),
+        )
+      const first = await ask()
+      const second = await ask()
+      await close()
+      const { actor, observer } = first
+      const across = Object.fromEntries(Object.entries(first).filter(([name]) => name.includes(' of ')))
+      const expected = Object.fromEntries(
+        Object.keys(across).map((name) => [name, name.endsWith('of actor') ? actor : observer]),
+      )
+      return { actor, observer, again: second, first, across, expected, number: Number(actor) }
+    },
+    shared: ({ actor, first, expected }, { variant }) => ({
+      observer: actor,
+      again: first,
+      across: expected,
+      ...(variant === 'NS_GET_ID' ? { number: atLeast(1) } : {}),
+    }),
+    isolated: ({ actor, first, expected }, { variant }) => ({
+      observer: differs(actor),
+      again: first,
+      across: expected,
+      ...(variant === 'NS_GET_ID' ? { number: atLeast(1) } : {}),
+    }),
+  })
+
+  nsi.comparison('NSI-07', {
+    says: 'identifiers are unique but need not grow; from 6.19 they do, and the initial IPC namespace has id 1',
+    source: ['kernel/nstree.c: __ns_tree_gen_id', 'include/linux/ns/ns_common_types.h: enum init_ns_id'],
+    needs: ['NS_GET_ID'],
+    since: '6.18',
+    arms: { treatment: 'namespaces made one after another', control: 'one namespace asked again and again' },
+    async experiment(world) {
+      const { outer, arm, note } = world
+      const initial = await world.initial()
+      const first = await idOf(initial)
+      const ids: string[] = []
+      for (let round = 0; round < ROUNDS; round++) {
+        const member = arm === 'treatment' ? await outer.spawn('member', ['NEWIPC']) : outer
+        ids.push(String(await idOf(member)))
+      }
+      if (arm === 'treatment') {
+        const grows = ids.every(
+          (id, index) => index === 0 || Number.isNaN(Number(id)) || BigInt(id) > BigInt(ids[index - 1] ?? 0),
+        )
+        const which = (await inInitial(initial, 'ipc')) ? `, the initial IPC namespace has ${first}` : ''
+        note(`identifiers ${grows ? 'grew' : 'did not grow'} from one namespace to the next${which}`)
+      }
+      return {
+        all: ids.every((id) => /^[1-9]\d*$/.test(id)),
+        different: new Set(ids).size,
+        initials: ids.includes(String(first)),
+        first,
+        firstAgain: await idOf(await initial.spawn('another member')),
+      }
+    },
+    treatment: ({ first }) => ({ all: true, different: ROUNDS, initials: false, firstAgain: first }),
+    control: ({ first }) => ({ all: true, different: 1, initials: false, firstAgain: first }),
+  })
+
+  nsi.comparison('NSI-08', {
+    says: 'an inode number is not given again while its namespace is held, and an identifier never',
+    source: ['fs/proc/generic.c: proc_alloc_inum, proc_free_inum', 'kernel/nstree.c: __ns_tree_gen_id'],
+    flags: 'with NEWIPC',
+    arms: { treatment: 'an nsfd holds each of them', control: 'nothing holds any of them' },
+    async experiment({ outer, arm, enter, note }) {
+      const files: string[] = []
+      const ids: string[] = []
+      const held: number[] = []
+      const kept: boolean[] = []
+      for (let round = 0; round < ROUNDS; round++) {
+        const member = round === 0 ? await enter('member') : await outer.spawn('member', ['NEWIPC'])
+        const nsfd = await nsfdOf(outer, member)
+        files.push(await fileOf(outer, nsfd))
+        const id = await outer.try.ioctl64(nsfd, NS_GET_ID)
+        if (!failed(id)) ids.push(id)
+        await member.killAndReap()
+        if (arm === 'treatment') held.push(nsfd)
+        else await outer.close(nsfd)
+      }
+      for (const [index, nsfd] of held.entries()) {
+        const id = await outer.try.ioctl64(nsfd, NS_GET_ID)
+        const sameId = failed(id) ? ids.length === 0 : id === ids[index]
+        kept.push((await fileOf(outer, nsfd)) === files[index] && sameId)
+        await outer.close(nsfd)
+      }
+      const numbers = new Set(files).size
+      // How soon a number comes again depends on what else the machine does, so this is no verdict.
+      if (arm === 'control')
+        note(
+          `inode numbers ${numbers < ROUNDS ? 'came again' : 'did not come again'} within ${ROUNDS} namespaces`,
+        )
+      return { numbers, repeatedIds: ids.length - new Set(ids).size, kept }
+    },
+    treatment: () => ({ numbers: ROUNDS, repeatedIds: 0, kept: Array.from({ length: ROUNDS }, () => true) }),
+    control: () => ({ numbers: atLeast(1), repeatedIds: 0, kept: [] }),
+  })
+}
