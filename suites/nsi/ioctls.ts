@@ -209,22 +209,13 @@ export function ioctlRules(nsi: Area): void {
     needs: ['NS_GET_USERNS', 'USER_NS', 'CAP_SETUID'],
     since: '4.9',
     async experiment(world) {
-      const { actor } = world
       const { views, close } = await viewsOf(world)
       const parent = (asker: Member, nsfd: number) => asker.try.ioctl(nsfd, NS_GET_PARENT)
       const answers: Record<string, unknown> = await askAll(views, ({ asker, nsfd }) => parent(asker, nsfd))
       if (asksPlainUser(world))
         answers['plain user'] = await askAsPlainUser(world.observer, world.fresh.uid(), parent)
       await close()
-      // The same call does answer: the parent of a user namespace that the actor makes is the actor's.
-      const child = await actor.spawn('child', ['NEWUSER'])
-      const below = await nsfdOf(actor, child, 'NEWUSER')
-      const above = await actor.open('/proc/self/ns/user', O_RDONLY)
-      const actors = await fileOf(actor, above)
-      const parentOfUser = await takeFileOf(actor, await parent(actor, below))
-      for (const descriptor of [below, above]) await actor.close(descriptor)
-      await child.exitAndReap()
-      return { views: Object.keys(answers), answers, actors, parentOfUser }
+      return { views: Object.keys(answers), answers, ...(await askForUserParent(world)) }
     },
     shared: ({ views, actors }) => ({ answers: having(everywhere(views, EINVAL)), parentOfUser: actors }),
     isolated: ({ views, actors }) => ({ answers: having(everywhere(views, EINVAL)), parentOfUser: actors }),
@@ -259,6 +250,20 @@ export function ioctlRules(nsi: Area): void {
     shared: (seen) => predictForeign(seen),
     isolated: (seen) => predictForeign(seen),
   })
+}
+
+/** The same call does answer: the parent of a user namespace that the actor makes is the actor's own. */
+async function askForUserParent(world: VisibilityWorld): Promise<{ actors: unknown; parentOfUser: unknown }> {
+  const { actor } = world
+  if (!asksPlainUser(world)) return { actors: null, parentOfUser: null }
+  const child = await actor.spawn('child', ['NEWUSER'])
+  const below = await nsfdOf(actor, child, 'NEWUSER')
+  const above = await actor.open('/proc/self/ns/user', O_RDONLY)
+  const actors = await fileOf(actor, above)
+  const parentOfUser = await takeFileOf(actor, await actor.try.ioctl(below, NS_GET_PARENT))
+  for (const descriptor of [below, above]) await actor.close(descriptor)
+  await child.exitAndReap()
+  return { actors, parentOfUser }
 }
 
 /** NSI-02: the owner is the user namespace of whoever made the IPC namespace. */
