@@ -14,6 +14,7 @@ const libc = {
     'int accept4(int descriptor, uintptr_t address, uintptr_t length, int flags)',
   ),
   connect: bind<[number, Buffer, number]>('int connect(int descriptor, void *address, unsigned int length)'),
+  getsockname: bind<[number, Buffer, Buffer]>('int getsockname(int descriptor, void *address, void *length)'),
   sendmsg: bind<[number, Buffer, number]>('long sendmsg(int descriptor, void *message, int flags)'),
   recvmsg: bind<[number, Buffer, number]>('long recvmsg(int descriptor, void *message, int flags)'),
   dup: bind<[number]>('int dup(int descriptor)'),
@@ -31,6 +32,7 @@ const libc = {
 }
 
 const AF_UNIX = 1
+const AF_INET = 2
 const SOCK_STREAM = 1
 const SCM_RIGHTS = 1
 const SOL_SOCKET = 1
@@ -42,6 +44,15 @@ export function unixAddress(path: string): Buffer {
   const address = Buffer.alloc(2 + name.length)
   address.writeUInt16LE(AF_UNIX, 0)
   address.write(name, 2, 'latin1')
+  return address
+}
+
+/** struct sockaddr_in of a port of 127.0.0.1. */
+function loopback(port: number): Buffer {
+  const address = Buffer.alloc(16)
+  address.writeUInt16LE(AF_INET, 0)
+  address.writeUInt16BE(port, 2)
+  address.set([127, 0, 0, 1], 4)
   return address
 }
 
@@ -91,6 +102,24 @@ export const descriptorOperations = {
   connectUnix: (path: string): number => {
     const socket = libc.socket(AF_UNIX, SOCK_STREAM, 0)
     const address = unixAddress(path)
+    libc.connect(socket, address, address.length)
+    return socket
+  },
+  /** socket(2), bind(2) to a free port of 127.0.0.1 and listen(2); gives the port too. */
+  listenInet: (): { socket: number; port: number } => {
+    const socket = libc.socket(AF_INET, SOCK_STREAM, 0)
+    const address = loopback(0)
+    libc.bind(socket, address, address.length)
+    libc.listen(socket, 8)
+    const length = Buffer.alloc(4)
+    length.writeUInt32LE(address.length)
+    libc.getsockname(socket, address, length)
+    return { socket, port: address.readUInt16BE(2) }
+  },
+  /** socket(2) and connect(2) to a port of 127.0.0.1. */
+  connectInet: (port: number): number => {
+    const socket = libc.socket(AF_INET, SOCK_STREAM, 0)
+    const address = loopback(port)
     libc.connect(socket, address, address.length)
     return socket
   },

@@ -8,6 +8,7 @@ import { descriptorOperations } from './descriptors.ts'
 import { fileOperations } from './files.ts'
 import { identifierOperations } from './identifiers.ts'
 import { posixQueueOperations } from './mqueue.ts'
+import { namedSemaphoreOperations } from './named-semaphores.ts'
 import { namespaceOperations } from './namespaces.ts'
 import { processOperations } from './processes.ts'
 import { messageQueueOperations } from './sysv-msg.ts'
@@ -19,6 +20,7 @@ export const operations = {
   ...messageQueueOperations,
   ...semaphoreOperations,
   ...segmentOperations,
+  ...namedSemaphoreOperations,
   ...posixQueueOperations,
   ...identifierOperations,
   ...namespaceOperations,

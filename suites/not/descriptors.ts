@@ -1,0 +1,214 @@
+/** What two processes share by descriptors, paths and memory, whatever their IPC namespaces. */
+import { connected, withDirectory } from '../../fixtures/meeting.ts'
+import {
+  type Area,
+  EAGAIN,
+  ECONNREFUSED,
+  failed,
+  O_CREAT,
+  O_EXCL,
+  O_NONBLOCK,
+  O_RDONLY,
+  O_RDWR,
+  POLLIN,
+} from '../../fixtures/rules.ts'
+
+/** A call's outcome without its value: 'ok', or the errno. */
+function ok(outcome: unknown): unknown {
+  return failed(outcome) ? outcome : 'ok'
+}
+
+export function addDescriptorRules(not: Area): void {
+  not.visibility('NOT-01', {
+    says: 'pipes and FIFOs connect processes of different IPC namespaces',
+    source: ['ipc_namespaces(7) (what it isolates)', 'pipe(7)', 'fifo(7)'],
+    experiment: (world) =>
+      withDirectory(async (directory) => {
+        const writer = await world.actor.spawn('writer')
+        const reader = await world.observer.spawn('reader')
+        const fifo = `${directory}/fifo`
+        await writer.mkfifo(fifo)
+        const input = await reader.try.open(fifo, O_RDONLY | O_NONBLOCK)
+        const output = await writer.open(fifo, O_RDWR)
+        const before = failed(input) ? input : await reader.poll(input, POLLIN, 0)
+        await writer.write(output, 'by FIFO')
+        const byFifo = failed(input) ? input : await reader.try.read(input)
+        // A pipe, handed over.
+        const { sender, receiver } = await connected(writer, reader, `${directory}/socket`)
+        const [pipeReader, pipeWriter] = await writer.pipe()
+        await writer.sendDescriptor(sender, pipeReader)
+        const pipe = await reader.receiveDescriptor(receiver)
+        const pipeBefore = await reader.poll(pipe, POLLIN, 0)
+        await writer.write(pipeWriter, 'by pipe')
+        const byPipe = await reader.try.read(pipe)
+        return { before, byFifo, pipeBefore, byPipe }
+      }),
+    shared: () => ({ before: 0, byFifo: 'by FIFO', pipeBefore: 0, byPipe: 'by pipe' }),
+    isolated: () => ({ before: 0, byFifo: 'by FIFO', pipeBefore: 0, byPipe: 'by pipe' }),
+  })
+
+  not.visibility('NOT-02', {
+    says: 'UNIX sockets connect processes of different IPC namespaces; abstract names belong to the network namespace',
+    source: ['unix(7)', 'network_namespaces(7)', 'ipc_namespaces(7) (what it isolates)'],
+    needs: ['abstract sockets'],
+    experiment: (world) =>
+      withDirectory(async (directory) => {
+        const server = await world.actor.spawn('server')
+        const client = await world.observer.spawn('client')
+        const path = `${directory}/socket`
+        const listening = await server.listenUnix(path)
+        const byPath = await client.try.connectUnix(path)
+        let heard: unknown
+        if (!failed(byPath)) {
+          const connection = await server.accept(listening)
+          await client.write(byPath, 'by path')
+          heard = await server.read(connection)
+        }
+        const abstract = `@${world.fresh.name().slice(1)}`
+        const nobody = ok(await client.try.connectUnix(abstract))
+        await server.listenUnix(abstract)
+        const byName = ok(await client.try.connectUnix(abstract))
+        const [one, other] = await server.socketpair()
+        const { sender, receiver } = await connected(server, client, `${directory}/other`)
+        await server.sendDescriptor(sender, other)
+        const pair = await client.receiveDescriptor(receiver)
+        await client.write(pair, 'by pair')
+        return { byPath: ok(byPath), heard, nobody, byName, byPair: await server.read(one) }
+      }),
+    shared: (_, { relation }) => sockets(relation.net === 'same'),
+    isolated: (_, { relation }) => sockets(relation.net === 'same'),
+  })
+
+  not.visibility('NOT-06', {
+    says: 'descriptors work on in any IPC namespace: memfd, eventfd',
+    source: ['memfd_create(2)', 'eventfd(2)', 'ipc_namespaces(7) (what it isolates)'],
+    experiment: (world) =>
+      withDirectory(async (directory) => {
+        const giver = await world.actor.spawn('giver')
+        const taker = await world.observer.spawn('taker')
+        const { sender, receiver } = await connected(giver, taker, `${directory}/socket`)
+        const hand = async (descriptor: number): Promise<number> => {
+          await giver.sendDescriptor(sender, descriptor)
+          return taker.receiveDescriptor(receiver)
+        }
+        const memory = await giver.memfd_create('ipcns')
+        const takersMemory = await hand(memory)
+        const atFirst = await taker.try.read(takersMemory)
+        await giver.write(memory, 'in memory')
+        await taker.lseek(takersMemory, 0)
+        const written = await taker.try.read(takersMemory)
+        const event = await giver.eventfd(0)
+        const takersEvent = await hand(event)
+        const silent = await taker.poll(takersEvent, POLLIN, 0)
+        await giver.write(event, '\u0005\0\0\0\0\0\0\0')
+        const signalled = await taker.poll(takersEvent, POLLIN, 0)
+        const count = await taker.try.read(takersEvent, 8)
+        return { atFirst, written, silent, signalled, count }
+      }),
+    shared: () => DESCRIPTORS,
+    isolated: () => DESCRIPTORS,
+  })
+
+  not.comparison('NOT-07', {
+    says: 'shared anonymous memory and futexes in it work across IPC namespaces',
+    source: ['mmap(2) MAP_SHARED', 'futex(2)', 'ipc_namespaces(7) (what it isolates)'],
+    flags: 'with NEWIPC',
+    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    arms: { treatment: 'one mapping, inherited', control: 'a mapping of each process’s own' },
+    async experiment({ outer, enter, arm }) {
+      const owner = await outer.spawn('owner')
+      const address = await owner.mmapShared(-1, 4096)
+      await owner.writeWord(address, 1)
+      const heir = await enter('heir', { from: owner })
+      const place = arm === 'treatment' ? address : await heir.mmapShared(-1, 4096)
+      if (arm === 'control') await heir.writeWord(place, 1)
+      await owner.writeWord(address, 7)
+      const seen = await heir.readWord(place)
+      const waiting = await heir.block.futexWait(place, seen, 50_000)
+      const woken = await owner.futexWake(address, 1)
+      return { seen, woken, wait: await waiting.within(arm === 'treatment' ? 5000 : 50) }
+    },
+    treatment: () => ({ seen: 7, woken: 1, wait: 0 }),
+    control: () => ({ seen: 1, woken: 0, wait: 'blocked' }),
+  })
+
+  not.visibility('NOT-08', {
+    says: 'file locks, those of fcntl(2) and of flock(2), hold against processes of every IPC namespace',
+    source: ['fcntl(2) F_SETLK', 'flock(2)', 'ipc_namespaces(7) (what it isolates)'],
+    experiment: (world) =>
+      withDirectory(async (directory) => {
+        const holder = await world.actor.spawn('holder')
+        const other = await world.observer.spawn('other')
+        const held: number[] = []
+        for (const name of ['fcntl', 'flock'])
+          held.push(await holder.open(`${directory}/${name}`, O_RDWR | O_CREAT | O_EXCL))
+        const [byFcntl = -1, byFlock = -1] = held
+        await holder.lockFile(byFcntl)
+        await holder.flock(byFlock)
+        const ownFcntl = await other.open(`${directory}/fcntl`, O_RDWR)
+        const ownFlock = await other.open(`${directory}/flock`, O_RDWR)
+        const refused = [await other.try.lockFile(ownFcntl), await other.try.flock(ownFlock)]
+        await holder.close(byFcntl)
+        await holder.close(byFlock)
+        const granted = [await other.try.lockFile(ownFcntl), await other.try.flock(ownFlock)]
+        return { refused, granted }
+      }),
+    shared: () => ({ refused: [EAGAIN, EAGAIN], granted: [0, 0] }),
+    isolated: () => ({ refused: [EAGAIN, EAGAIN], granted: [0, 0] }),
+  })
+
+  not.visibility('NOT-11', {
+    says: 'files, TCP and the cgroup are as they were in a new IPC namespace',
+    source: ['ipc_namespaces(7) (what it isolates)', 'network_namespaces(7)', 'cgroup_namespaces(7)'],
+    needs: ['INET'],
+    experiment: (world) =>
+      withDirectory(async (directory) => {
+        const server = await world.actor.spawn('server')
+        const client = await world.observer.spawn('client')
+        const file = await server.open(`${directory}/file`, O_RDWR | O_CREAT | O_EXCL)
+        await server.write(file, 'in a file')
+        const read = await client.try.readFile(`${directory}/file`)
+        const listening = await server.try.listenInet()
+        // In a new network namespace even its own loopback device is down.
+        const byTcp = failed(listening) ? listening : ok(await client.try.connectInet(listening.port))
+        const cgroups = [
+          await server.try.readFile('/proc/self/cgroup'),
+          await client.try.readFile('/proc/self/cgroup'),
+        ]
+        return { read, byTcp, sameCgroup: String(cgroups[0]) === String(cgroups[1]) }
+      }),
+    shared: (_, world) => surroundings(world),
+    isolated: (_, world) => surroundings(world),
+  })
+}
+
+const DESCRIPTORS = {
+  atFirst: '',
+  written: 'in memory',
+  silent: 0,
+  signalled: POLLIN,
+  count: '\u0005\0\0\0\0\0\0\0',
+}
+
+function sockets(sameNet: boolean): Readonly<Record<string, unknown>> {
+  return {
+    byPath: 'ok',
+    heard: 'by path',
+    nobody: ECONNREFUSED,
+    byName: sameNet ? 'ok' : ECONNREFUSED,
+    byPair: 'by pair',
+  }
+}
+
+/** Not judged: what a network or cgroup namespace of its own changes. */
+function surroundings({ relation, flags }: { relation: { net: string }; flags: readonly string[] }): {
+  read: unknown
+  byTcp?: unknown
+  sameCgroup?: unknown
+} {
+  return {
+    read: 'in a file',
+    ...(relation.net === 'same' ? { byTcp: 'ok' } : {}),
+    ...(flags.includes('NEWCGROUP') ? {} : { sameCgroup: true }),
+  }
+}
