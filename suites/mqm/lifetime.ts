@@ -142,16 +142,17 @@ export function addLifetime(mqm: Area): void {
       const after = arm === 'treatment' ? await watch.look('handle') : await watch.end(world)
       if (arm === 'control') return { before, unheld, after }
       // The context still makes a mount of that namespace, and gives the namespace up when it is closed.
-      if (variant === 'not yet created') await holder.fsconfigCreate(context)
+      const created = variant === 'created' ? 0 : await holder.try.fsconfigCreate(context)
       const mount = await holder.try.fsmount(context)
       const listed = failed(mount) ? mount : await holder.try.readdir(`/proc/self/fd/${mount}`)
       await holder.close(context)
-      return { name, before, unheld, after, listed, closed: await watch.end(world) }
+      return { name, before, unheld, after, created, listed, closed: await watch.end(world) }
     },
     treatment: ({ name = '' }) => ({
       before: 'alive',
       unheld: 'destroyed',
       after: 'alive',
+      created: 0,
       listed: [name.slice(1)],
       closed: 'destroyed',
     }),

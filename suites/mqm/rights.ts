@@ -63,15 +63,9 @@ const SEQUENCES: Readonly<Record<string, Sequence>> = {
   'initial: USER+NS+IPC': { ...allowed(['NEWUSER', 'NEWNS', 'NEWIPC']), initial: true },
 }
 
-const WAYS = ['clone', 'unshare'] as const
-
-/** Sequences by clone and by unshare, and two ways to come in by setns. */
-const VARIANTS = [
-  ...Object.keys(SEQUENCES).flatMap((name) => WAYS.map((way) => `${name} by ${way}`)),
-  'joined: USER+NS+IPC',
-  'joined: USER+NS',
-  'joined: IPC of a user namespace below',
-]
+const BY_CLONE = Object.keys(SEQUENCES).map((name) => `${name} by clone`)
+const BY_UNSHARE = Object.keys(SEQUENCES).map((name) => `${name} by unshare`)
+const JOINED = ['joined: USER+NS+IPC', 'joined: USER+NS', 'joined: IPC of a user namespace below']
 
 export function addRights(mqm: Area): void {
   mqm.comparison('MQM-08', {
@@ -87,7 +81,7 @@ export function addRights(mqm: Area): void {
         looksLike: { mounted: 0 },
       },
     ],
-    variants: VARIANTS,
+    variants: [...BY_CLONE, ...BY_UNSHARE, ...JOINED],
     arms: { treatment: 'mqueue', control: 'tmpfs, which needs no more than the mount namespace' },
     async experiment(world) {
       const { mounter, place, name, rightful } = await mounterOf(world)
@@ -104,7 +98,7 @@ export function addRights(mqm: Area): void {
     source: ['fsopen(2)', 'fs/fsopen.c: vfs_fsconfig_locked', 'ipc/mqueue.c: mqueue_init_fs_context'],
     needs: ['POSIX_MQUEUE', 'USER_NS', 'PID_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID', 'fsopen'],
     since: '5.2',
-    variants: VARIANTS,
+    variants: [...BY_CLONE, ...JOINED],
     arms: { treatment: 'mqueue', control: 'tmpfs, which needs no more than the mount namespace' },
     async experiment(world) {
       const { mounter, place, name, rightful } = await mounterOf(world)

@@ -201,13 +201,14 @@ export function addNotification(mqn: Area): void {
         : registrant.pid
       const named = number ?? (await registrant.getpid())
       await registrant.blockSignals([SIGUSR1])
-      if (arm === 'treatment') await registrant.mq_notify(queue, SIGUSR1)
+      const registered = arm === 'treatment' ? await registrant.try.mq_notify(queue, SIGUSR1) : 0
       const line = await statusLine(reader, queue)
       await outer.mq_send(queue, 'four')
       const after = await statusLine(reader, queue)
-      return { named, line, after }
+      return { registered, named, line, after }
     },
     treatment: ({ named }) => ({
+      registered: 0,
       line: { qsize: 0, notify: 0, signo: SIGUSR1, notifyPid: named },
       after: { ...NOBODY, qsize: 4 },
     }),

@@ -4,8 +4,8 @@ import { REMEMBERING } from './fields.ts'
 
 const FLAG_SETS: readonly (readonly Flag[])[] = [[], ['NEWPID']]
 
-/** Long enough for the slowest machine; what is waited for happens at once. */
-const PATIENCE_MS = 20_000
+/** What is waited for happens at once. */
+const PATIENCE_MS = 8000
 
 export function addActors(pid: Area): void {
   pid.comparison('PID-04', {

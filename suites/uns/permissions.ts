@@ -20,7 +20,7 @@ export function addPermissions(uns: Area): void {
     variants: FAMILIES.flatMap((name) =>
       ['0600', '0000', '0600 in the initial namespace'].map((mode) => `${name} ${mode}`),
     ),
-    flags: [['NEWUSER'], ['NEWUSER', 'NEWNS'], ['NEWUSER', 'NEWPID']],
+    flags: [['NEWUSER'], ['NEWUSER', 'NEWPID']],
     via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
     arms: { treatment: 'root of a new user namespace', control: 'root outside it' },
     async experiment(world) {
@@ -86,10 +86,7 @@ export function addPermissions(uns: Area): void {
         (rights) => `${name} with ${rights}`,
       ),
     ),
-    flags: [
-      ['NEWUSER', 'NEWIPC'],
-      ['NEWUSER', 'NEWIPC', 'NEWNS'],
-    ],
+    flags: [['NEWUSER', 'NEWIPC']],
     via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
     arms: { treatment: 'in an IPC namespace it owns', control: 'in one it does not own' },
     async experiment(world) {
