@@ -30,9 +30,10 @@ const MISSION: readonly (readonly Flag[])[] = [
   ['NEWNS', 'NEWPID'],
   ['NEWUSER'],
   ['NEWUTS'],
-  ['NEWNET'],
-  ['NEWCGROUP'],
 ]
+
+/** Each flag on its own and the mission's pairs, for rules that are about flags. */
+const EACH_FLAG: readonly (readonly Flag[])[] = [...MISSION, ['NEWNET'], ['NEWCGROUP']]
 
 const EVERY_SUBSET: readonly (readonly Flag[])[] = Array.from({ length: 2 ** FLAGS.length }, (_, number) =>
   FLAGS.filter((_flag, bit) => (number >> bit) & 1),
@@ -53,6 +54,7 @@ function turn<Item>(items: readonly Item[], number: number): Item {
   return items[number % items.length] as Item
 }
 
+/** Every scene with and three without NEWIPC; the ways in take turns. */
 function quick(): Combination[] {
   const treated = SCENES.map((scene, number) => ({
     scene,
@@ -67,24 +69,56 @@ function quick(): Combination[] {
   return [...treated, ...controls]
 }
 
+const COMMANDS: readonly Combination[] = COMMAND_WAYS.flatMap((via) =>
+  [['NEWIPC'] as const, [] as const].map((flags) => ({ scene: FROM_INITIAL, via, flags })),
+)
+
+/** Every way in with and without NEWIPC, every flag set by two ways in, every scene with four flag sets. */
 function standard(): Combination[] {
   const sets = bothWays(MISSION)
   return [
+    ...quick(),
+    ...SYSTEM_CALL_WAYS.flatMap((via) =>
+      [['NEWIPC'] as const, [] as const].map((flags) => ({ scene: PLAIN, via, flags })),
+    ),
+    ...sets.flatMap((flags, number) =>
+      [0, 2].map((step) => ({ scene: PLAIN, via: turn(SYSTEM_CALL_WAYS, number + step), flags })),
+    ),
+    ...SCENES.slice(1).flatMap((scene, row) =>
+      [0, 1, 2, 3].map((column) => ({
+        scene,
+        via: turn(SYSTEM_CALL_WAYS, row + column),
+        // Three and four are no multiples of each other: in six scenes every set has its turn.
+        flags: turn(sets, 4 * row + 3 * column),
+      })),
+    ),
+    ...COMMANDS,
+  ]
+}
+
+/** The standard ones, and every subset of the flags; ways in and scenes take turns, so that each pair occurs. */
+function full(): Combination[] {
+  const more = EVERY_SUBSET.flatMap((flags, row) =>
+    [0, 1].map((column) => ({
+      scene: turn(SCENES, row + column),
+      via: turn(SYSTEM_CALL_WAYS, row + 2 * column),
+      flags,
+    })),
+  )
+  return [...standard(), ...more]
+}
+
+/** What a rule that is about flags runs in every profile: each flag set by each way in, in each scene. */
+function aboutFlags(): Combination[] {
+  const sets = bothWays(EACH_FLAG)
+  return [
+    ...quick(),
     ...sets.flatMap((flags) => SYSTEM_CALL_WAYS.map((via) => ({ scene: PLAIN, via, flags }))),
     ...SCENES.slice(1).flatMap((scene, row) =>
       sets.map((flags, column) => ({ scene, via: turn(SYSTEM_CALL_WAYS, row + column), flags })),
     ),
-    ...COMMAND_WAYS.flatMap((via) =>
-      [['NEWIPC'] as const, [] as const].map((flags) => ({ scene: FROM_INITIAL, via, flags })),
-    ),
+    ...COMMANDS,
   ]
-}
-
-function full(): Combination[] {
-  const more = EVERY_SUBSET.flatMap((flags, row) =>
-    SYSTEM_CALL_WAYS.map((via, column) => ({ scene: turn(SCENES, row + column), via, flags })),
-  )
-  return [...standard(), ...more]
 }
 
 /** Every subset by every way in, for a rule whose outcome depends on them. */
@@ -92,12 +126,12 @@ function whole(): Combination[] {
   const product = EVERY_SUBSET.flatMap((flags) =>
     SYSTEM_CALL_WAYS.map((via) => ({ scene: PLAIN, via, flags })),
   )
-  return [...full(), ...product]
+  return [...aboutFlags(), ...full(), ...product]
 }
 
 const ABOUT_FLAGS: Readonly<Record<Profile, readonly Combination[]>> = {
-  quick: standard(),
-  default: standard(),
+  quick: aboutFlags(),
+  default: aboutFlags(),
   full: whole(),
 }
 
@@ -186,7 +220,7 @@ function comparisonCells(rule: Rule & ComparisonRule<Record<string, unknown>>, p
 function withNewipc(profile: Profile): readonly (readonly Flag[])[] {
   return profile === 'full'
     ? EVERY_SUBSET.filter((flags) => flags.includes('NEWIPC'))
-    : MISSION.map((flags) => ['NEWIPC', ...flags] as Flag[])
+    : EACH_FLAG.map((flags) => ['NEWIPC', ...flags] as Flag[])
 }
 
 /** The cells of one rule in a profile, each with an id that is unique and the same from run to run. */

@@ -34,6 +34,14 @@ describe('predictions', () => {
     expect(agrees('abc', without('x'))).toBe(true)
   })
 
+  test('matchers may stand inside lists and objects, which must agree in full', () => {
+    expect(agrees([0, EINVAL, { a: 3 }], [0, oneOf(0, EINVAL), { a: atLeast(3) }])).toBe(true)
+    expect(agrees([0, ENOENT], [0, oneOf(0, EINVAL)])).toBe(false)
+    expect(agrees([0], [0, oneOf(0, EINVAL)])).toBe(false)
+    expect(agrees({ a: 1, b: 2 }, { a: 1 })).toBe(false)
+    expect(agrees({ a: ENOENT }, { a: EINVAL })).toBe(false)
+  })
+
   test('the other matchers', () => {
     expect(agrees(3, atLeast(3))).toBe(true)
     expect(agrees(2, atLeast(3))).toBe(false)

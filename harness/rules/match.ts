@@ -95,14 +95,33 @@ export function having(fields: Readonly<Record<string, unknown>>): Matcher {
   })
 }
 
-/** Whether what was seen is what was predicted. */
+/** Whether what was seen is what was predicted; matchers may stand inside lists and objects. */
 export function agrees(seen: unknown, predicted: unknown): boolean {
-  return predicted instanceof Matcher ? predicted.holds(seen) : isDeepStrictEqual(seen, predicted)
+  if (predicted instanceof Matcher) return predicted.holds(seen)
+  if (Array.isArray(predicted))
+    return (
+      Array.isArray(seen) &&
+      seen.length === predicted.length &&
+      predicted.every((item, index) => agrees(seen[index], item))
+    )
+  if (!isPlain(predicted) || !isPlain(seen)) return isDeepStrictEqual(seen, predicted)
+  const names = Object.keys(predicted)
+  return (
+    names.length === Object.keys(seen).length &&
+    names.every((name) => name in seen && agrees(seen[name], predicted[name]))
+  )
+}
+
+function isPlain(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype
 }
 
 /** A predicted value as a person reads it. */
 export function describePredicted(predicted: unknown): string {
-  return predicted instanceof Matcher ? predicted.says : text(predicted)
+  if (predicted instanceof Matcher) return predicted.says
+  if (Array.isArray(predicted)) return `[${predicted.map(describePredicted).join(',')}]`
+  if (isPlain(predicted)) return `{ ${describeFields(predicted)} }`
+  return text(predicted)
 }
 
 /** Named values as a person reads them. */
