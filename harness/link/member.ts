@@ -138,6 +138,7 @@ class MemberCore {
       operation,
       args,
       () => `${this.name}: ${describeCall(operation, args)}`,
+      operation === 'execProbe' ? STARTING_LIMIT_MS : undefined,
     )
     this.record.add(this.name, operation, args, answer)
     if (made) this.#noteMade(made, answer, ipc)
@@ -239,7 +240,7 @@ class MemberCore {
   async withThreads(...names: string[]): Promise<Member[]> {
     this.process.tainted = true
     const links = names.map(() => this.process.hub.expect())
-    await this.process.must('execProbe', [links.map((link) => link.token)])
+    await this.process.must('execProbe', [links.map((link) => link.token)], STARTING_LIMIT_MS)
     return links.map((link, index) => {
       const thread = this.process.thread(link)
       return makeMember(names[index] ?? 'thread', thread, this.record)
@@ -276,6 +277,9 @@ class MemberCore {
     if (operation === 'unshare' && (Number(args[0]) & ~CLONE.NEWIPC) !== 0) this.process.tainted = true
   }
 }
+
+/** Limit of execve(2) of the probe: a Node that starts on a loaded machine takes its time. */
+const STARTING_LIMIT_MS = 50_000
 
 /** Operations whose effect on a process `reset` cannot undo. */
 const TAINTING: ReadonlySet<string> = new Set([

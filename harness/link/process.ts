@@ -55,8 +55,8 @@ export class Process {
   }
 
   /** Makes one call that must succeed. */
-  async must(operation: string, args: readonly unknown[]): Promise<unknown> {
-    const answer = await this.call(operation, args)
+  async must(operation: string, args: readonly unknown[], limit?: number): Promise<unknown> {
+    const answer = await this.call(operation, args, undefined, limit)
     if ('value' in answer) return answer.value
     throw new HarnessError(`${operation}: ${'errno' in answer ? answer.errno : answer.broken}`)
   }
