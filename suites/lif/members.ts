@@ -9,7 +9,6 @@ import {
   inspectThrough,
   joinAs,
   proofBy,
-  seeTwinDie,
 } from '../../fixtures/lifetime.ts'
 import {
   type Area,
@@ -110,7 +109,7 @@ export function memberRules(lif: Area): void {
         () => stateOf(outer, pid),
         (seen) => seen === wanted,
       )
-      const twin = await seeTwinDie(world)
+      const twin = await watch.seeTwinDie(world)
       const namespace = arm === 'treatment' ? await watch.end(world) : await watch.look()
       return { is, twin, namespace, still: await stateOf(outer, pid) }
     },
@@ -149,12 +148,12 @@ export function memberRules(lif: Area): void {
         (seen) => seen === wanted,
       )
       if (arm === 'control') await outer.kill(Number(pid), SIGKILL)
-      const twin = await seeTwinDie(world)
+      const twin = await watch.seeTwinDie(world)
       const namespace = arm === 'control' ? await watch.end(world) : await watch.look()
       if (arm === 'control') return { is, twin, namespace, objects: 'gone', afterDeath: namespace }
-      const nsfd = await outer.open(`/proc/${pid}/ns/ipc`, O_RDONLY)
-      const objects = await inspectThrough(outer, nsfd, furniture)
-      await outer.close(nsfd)
+      const nsfd = await tracer.open(`/proc/${pid}/ns/ipc`, O_RDONLY)
+      const objects = await inspectThrough(tracer, nsfd, furniture)
+      await tracer.close(nsfd)
       if (variant === 'stopped') await parent.kill(member.pid, SIGCONT)
       await outer.kill(Number(pid), SIGKILL)
       return { is, twin, namespace, objects, afterDeath: await watch.end(world) }
@@ -188,7 +187,7 @@ export function memberRules(lif: Area): void {
       const furniture = await furnishByJoining(outer, leaver, fresh)
       await leaver.unshare(CLONE.NEWIPC)
       if (arm === 'control') await stayer.unshare(CLONE.NEWIPC)
-      const twin = await seeTwinDie(world)
+      const twin = await watch.seeTwinDie(world)
       const namespace = arm === 'control' ? await watch.end(world) : await watch.look()
       const intact = (await furniture.inspect(stayer)) === 'intact'
       // exit(2) of the one thread answers nothing; the main one must live on for it.
@@ -262,7 +261,7 @@ export function memberRules(lif: Area): void {
       const set = await init.semget(key, 1, IPC_CREAT_0600)
       await init.semctlSetValue(set, 0, 9)
       await init.killAndReap()
-      const twin = await seeTwinDie(world)
+      const twin = await watch.seeTwinDie(world)
       if (together) return { twin, namespace: await watch.end(world) }
       const found = await member.try.shmctlStat(segment)
       const messages = await member.try.msgctlStat(queue)
@@ -309,7 +308,7 @@ export function memberRules(lif: Area): void {
       for (const [turn, member] of [grandchild, child, joined, first].entries())
         if (member.name !== last) await leave(member, ways[turn] ?? 'exit')
       const remaining = [first, child, grandchild, joined].find((member) => member.name === last) ?? first
-      const twin = await seeTwinDie(world)
+      const twin = await watch.seeTwinDie(world)
       const namespace = await watch.look()
       const objects = await furniture.inspect(remaining)
       if (arm === 'treatment') return { twin, namespace, objects }

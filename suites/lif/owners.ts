@@ -122,7 +122,7 @@ export function ownerRules(lif: Area): void {
       const owner = await outer.stat(userFile)
       if (arm === 'treatment') await rest.unshare(CLONE.NEWIPC)
       await member.killAndReap()
-      const twin = await seeTwinDie(world)
+      const twin = await watch.seeTwinDie(world)
       const namespace = arm === 'treatment' ? await watch.end(world) : await watch.look()
       const userLives = (await outer.stat(userFile)).ino === owner.ino
       return { twin, namespace, userLives, works: await rest.try.ping() }
@@ -148,7 +148,7 @@ export function ownerRules(lif: Area): void {
       if (variant === 'by unshare') await child.unshare(own.reduce((bits, flag) => bits | CLONE[flag], 0))
       if (flags.includes('NEWUSER')) await writeMaps(parent, child)
       await parent.killAndReap()
-      const twin = await seeTwinDie(world)
+      const twin = await watch.seeTwinDie(world)
       const namespace = arm === 'treatment' ? await watch.end(world) : await watch.look()
       const furniture = await furnish(child, fresh)
       return { twin, namespace, works: await furniture.inspect(child) }

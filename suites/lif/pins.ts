@@ -1,6 +1,6 @@
 /** What keeps an IPC namespace without members, and what does not. */
 import { constants } from 'node:fs'
-import { furnish, inspectThrough, joinAs, seeTwinDie } from '../../fixtures/lifetime.ts'
+import { furnish, inspectThrough, joinAs } from '../../fixtures/lifetime.ts'
 import {
   type Area,
   CLONE,
@@ -46,9 +46,9 @@ async function setStage({ outer, enter, fresh }: ComparisonWorld): Promise<Stage
 }
 
 /** The member dies; then a namespace that nothing holds is seen to die. */
-async function empty(world: ComparisonWorld, { member }: Stage): Promise<string> {
+async function empty(world: ComparisonWorld, { member, watch }: Stage): Promise<string> {
   await member.killAndReap()
-  return seeTwinDie(world)
+  return watch.seeTwinDie(world)
 }
 
 /** What is predicted where the namespace was held, entered again, and let go. */
@@ -148,7 +148,7 @@ export function pinRules(lif: Area): void {
       if (variant === 'zombie') await outer.kill(member.pid, 9)
       else await member.killAndReap()
       if (nsfd === undefined) return { held: await watch.end(world) }
-      const twin = await seeTwinDie(world)
+      const twin = await watch.seeTwinDie(world)
       return { twin, held: await watch.look(), objects: await inspectThrough(holder, nsfd, furniture) }
     },
     treatment: () => ({ held: 'destroyed' }),

@@ -118,7 +118,7 @@ export function attachedRules(sha: Area): void {
     source: ['shmctl(2) IPC_STAT', 'shmop(2)', 'ipc/shm.c: __shm_open, __shm_close'],
     needs: ['SYSVIPC', 'pidfd setns'],
     arms: { treatment: 'attached in another IPC namespace', control: 'attached in its own' },
-    flags: 'with NEWIPC',
+    flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWUSER']],
     variants: LEAVING_IN_BOTH_PLACES,
     async experiment(world) {
       const home = await homeOf(world)
@@ -152,7 +152,11 @@ export function attachedRules(sha: Area): void {
       const exited = await status()
       const childDetaches = await first.try.shmdt(memory)
       const childDetached = await status()
-      await other.execProbe()
+      // Starting a program takes long, so not every time; and after unshare(CLONE_NEWPID) it may have no
+      // threads, which a program of Node needs.
+      const executes = world.variant === 'unshare' && !world.flags.includes('NEWPID')
+      if (executes) await other.execProbe()
+      else await other.exitAndReap()
       const executed = await status()
       const detaches = await holder.try.shmdt(memory)
       const detached = await status()

@@ -1,5 +1,6 @@
 /** kernel.shm_rmid_forced: one of each namespace, and what it destroys when. */
 import { getForced, makeOrphan, makeSegment, segmentIs, setForced } from '../../fixtures/forced.ts'
+import { withInitialSysctl } from '../../fixtures/initial-sysctls.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
 import {
@@ -11,10 +12,17 @@ import {
   type Flag,
   failed,
   type Member,
+  type VisibilityWorld,
 } from '../../fixtures/rules.ts'
 
 const FILE = '/proc/sys/kernel/shm_rmid_forced'
 const ARMS = { treatment: 'shm_rmid_forced is 1', control: 'it is 0' }
+
+/** Cells run side by side, but there is one initial namespace: one at a time writes its value. */
+function inTurn<Value>({ scene }: VisibilityWorld, work: () => Promise<Value>): Promise<Value> {
+  const initial = scene.place === 'initial' || scene.direction === 'child-to-initial'
+  return initial ? withInitialSysctl('kernel/shm_rmid_forced', work) : work()
+}
 
 /** Adds the rules. */
 export function forcedRules(sha: Area): void {
@@ -29,60 +37,61 @@ export function forcedRules(sha: Area): void {
     needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
     since: '3.1',
     writesSysctls: true,
-    async experiment(world) {
-      const { actor, observer, relation, fresh } = world
-      // The side in the outer user namespace sets it: before 6.9 the other one may not.
-      const [setter, other] = relation.user === 'actor-below' ? [observer, actor] : [actor, observer]
-      const was = await setter.readFile(FILE)
-      const found = await getForced(other)
-      if (was !== '0\n') await setter.writeFile(FILE, '0')
-      const key = fresh.key()
-      const orphan = await makeOrphan(other, key)
-      const before = await segmentIs(other, orphan, key)
-      const own = fresh.key()
-      const ownOrphan = await makeOrphan(setter, own)
-      const written = await setter.try.writeFile(FILE, '1')
-      const set = await getForced(setter)
-      // A new namespace starts at 0, made by either call from where it is 1.
-      const cloned = await setter.spawn('cloned', ['NEWIPC'])
-      const unshared = await setter.spawn('unshared')
-      const inherited = await getForced(unshared)
-      await unshared.unshare(CLONE.NEWIPC)
-      const newborn = [await getForced(cloned), await getForced(unshared)]
-      const elsewhere = await getForced(other)
-      const after = await segmentIs(other, orphan, key)
-      const ownAfter = await segmentIs(setter, ownOrphan, own)
-      const later = fresh.key()
-      const laterOrphan = await makeOrphan(other, later)
-      const laterIs = await segmentIs(other, laterOrphan, later)
-      const back = await setter.try.writeFile(FILE, '0')
-      // The other direction of the value: 0 here is not 0 there.
-      const wroteThere = await other.try.writeFile(FILE, '1')
-      const here = await getForced(setter)
-      const unforced = fresh.key()
-      const keptOrphan = await makeOrphan(setter, unforced)
-      const kept = await segmentIs(setter, keptOrphan, unforced)
-      if (!failed(wroteThere)) await other.writeFile(FILE, '0')
-      if (was !== '0\n') await setter.writeFile(FILE, was)
-      if (failed(written))
-        world.note('root of a user namespace may not set shm_rmid_forced of its own (before 6.9)')
-      return {
-        written,
-        found,
-        before,
-        set,
-        inherited,
-        newborn,
-        elsewhere,
-        after,
-        ownAfter,
-        laterIs,
-        back,
-        wroteThere,
-        here,
-        kept,
-      }
-    },
+    experiment: (world) =>
+      inTurn(world, async () => {
+        const { actor, observer, relation, fresh } = world
+        // The side in the outer user namespace sets it: before 6.9 the other one may not.
+        const [setter, other] = relation.user === 'actor-below' ? [observer, actor] : [actor, observer]
+        const was = await setter.readFile(FILE)
+        const found = await getForced(other)
+        if (was !== '0\n') await setter.writeFile(FILE, '0')
+        const key = fresh.key()
+        const orphan = await makeOrphan(other, key)
+        const before = await segmentIs(other, orphan, key)
+        const own = fresh.key()
+        const ownOrphan = await makeOrphan(setter, own)
+        const written = await setter.try.writeFile(FILE, '1')
+        const set = await getForced(setter)
+        // A new namespace starts at 0, made by either call from where it is 1.
+        const cloned = await setter.spawn('cloned', ['NEWIPC'])
+        const unshared = await setter.spawn('unshared')
+        const inherited = await getForced(unshared)
+        await unshared.unshare(CLONE.NEWIPC)
+        const newborn = [await getForced(cloned), await getForced(unshared)]
+        const elsewhere = await getForced(other)
+        const after = await segmentIs(other, orphan, key)
+        const ownAfter = await segmentIs(setter, ownOrphan, own)
+        const later = fresh.key()
+        const laterOrphan = await makeOrphan(other, later)
+        const laterIs = await segmentIs(other, laterOrphan, later)
+        const back = await setter.try.writeFile(FILE, '0')
+        // The other direction of the value: 0 here is not 0 there.
+        const wroteThere = await other.try.writeFile(FILE, '1')
+        const here = await getForced(setter)
+        const unforced = fresh.key()
+        const keptOrphan = await makeOrphan(setter, unforced)
+        const kept = await segmentIs(setter, keptOrphan, unforced)
+        if (!failed(wroteThere)) await other.writeFile(FILE, '0')
+        if (was !== '0\n') await setter.writeFile(FILE, was)
+        if (failed(written))
+          world.note('root of a user namespace may not set shm_rmid_forced of its own (before 6.9)')
+        return {
+          written,
+          found,
+          before,
+          set,
+          inherited,
+          newborn,
+          elsewhere,
+          after,
+          ownAfter,
+          laterIs,
+          back,
+          wroteThere,
+          here,
+          kept,
+        }
+      }),
     shared: ({ written, wroteThere }) =>
       failed(written)
         ? { before: 'there', set: 0, elsewhere: 0, after: 'there', ownAfter: 'there', laterIs: 'there' }
@@ -122,7 +131,7 @@ export function forcedRules(sha: Area): void {
     needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
     since: '3.1',
     arms: ARMS,
-    flags: 'with NEWIPC',
+    flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWUSER']],
     variants: ['shmdt', 'exit', 'SIGKILL', 'exec', 'shmdt elsewhere', 'exit elsewhere'],
     async experiment(world) {
       const { outer, enter, arm, variant, fresh } = world

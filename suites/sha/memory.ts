@@ -1,8 +1,9 @@
 /** What attached and locked segments keep, and what else gets at their memory. */
-import { joinAs, seeTwinDie } from '../../fixtures/lifetime.ts'
+import { joinAs } from '../../fixtures/lifetime.ts'
 import {
   type Area,
   CLONE,
+  type ComparisonWorld,
   EINVAL,
   ENOENT,
   ENOMEM,
@@ -54,7 +55,7 @@ export function memoryRules(sha: Area): void {
       if (arm === 'control') await holder.shmdt(memory)
       const watch = await watchNamespace(outer, member)
       await member.killAndReap()
-      const twin = await seeTwinDie(world)
+      const twin = await watch.seeTwinDie(world)
       if (arm === 'control')
         return {
           twin,
@@ -144,7 +145,6 @@ export function memoryRules(sha: Area): void {
     source: ['shmget(2) SHM_HUGETLB', 'ipc/shm.c: newseg'],
     needs: ['SYSVIPC', 'POSIX_MQUEUE', 'huge pages'],
     arms: { treatment: 'its IPC namespace dies', control: 'another member is left' },
-    flags: 'with NEWIPC',
     async experiment(world) {
       const { outer, enter, arm, fresh } = world
       const key = fresh.key()
@@ -244,9 +244,7 @@ export function memoryRules(sha: Area): void {
 }
 
 /** A locked segment in a namespace that dies, seen returned: what was to come back by now has come back. */
-async function seeTwinCharge(
-  world: Parameters<typeof seeTwinDie>[0] & { fresh: { uid(): number } },
-): Promise<void> {
+async function seeTwinCharge(world: Pick<ComparisonWorld, 'outer' | 'fresh' | 'eventually'>): Promise<void> {
   const purse = await lockPurse(world.outer, world.fresh.uid())
   const twin = await world.outer.spawn('twin', ['NEWIPC'])
   await purse.charge(twin)
