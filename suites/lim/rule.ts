@@ -63,12 +63,8 @@ function totalScript({ low, high }: TotalLimit): Step[] {
 
 const script = (limit: AnyLimit): Step[] => ('add' in limit ? totalScript(limit) : callScript(limit))
 
-interface Seen {
-  /** Limits at the beginning. */
-  first: Record<Side, number>
-  steps: string[]
-  outcomes: unknown[]
-}
+/** Limits at the beginning, and the outcome of each step by its description. */
+type Seen = Record<string, unknown> & { first: Record<Side, number> }
 
 /** The limit of the initial namespace is left alone: other programs live there. */
 const NOT_SET = 'not set'
@@ -116,21 +112,20 @@ async function perform(limit: AnyLimit, world: VisibilityWorld): Promise<Seen> {
     }
   }
   const first = { actor: await currentLimit(actor, limit), observer: await currentLimit(observer, limit) }
-  const outcomes: unknown[] = []
-  const steps = script(limit)
-  for (const step of steps) outcomes.push(await one(step))
-  return { first, steps: steps.map(describe), outcomes }
+  const seen: Seen = { first }
+  for (const [at, step] of script(limit).entries()) seen[describe(step, at)] = await one(step)
+  return seen
 }
 
-function describe(step: Step): string {
+function describe(step: Step, at: number): string {
   const what = step.does === 'set' ? `set ${step.to}` : step.does === 'use' ? `use ${step.units}` : step.does
-  return `${step.side}: ${what}`
+  return `step ${at + 1}, ${step.side} ${what}`
 }
 
 /** Reckons what each step must come to, with one account for each namespace. */
-function reckon(limit: AnyLimit, { first, outcomes }: Seen, world: VisibilityWorld): unknown[] {
+function reckon(limit: AnyLimit, seen: Seen, world: VisibilityWorld): Record<string, unknown> {
   const account = (side: Side) => ({
-    limit: first[side],
+    limit: seen.first[side],
     held: 0,
     // What others hold in the initial namespace is not known, only that it is far from the limit.
     counted: !inInitial(world, side),
@@ -142,7 +137,7 @@ function reckon(limit: AnyLimit, { first, outcomes }: Seen, world: VisibilityWor
     const own = accounts[step.side]
     if (step.does === 'set') {
       if (inInitial(world, step.side)) return NOT_SET
-      if (outcomes[at] === 0) own.limit = step.to
+      if (seen[describe(step, at)] === 0) own.limit = step.to
       // Before 6.9 root of a user namespace may not write; that is another rule's.
       return inChildUserNamespace(world, step.side) ? oneOf(0, EACCES, EPERM) : 0
     }
@@ -159,7 +154,7 @@ function reckon(limit: AnyLimit, { first, outcomes }: Seen, world: VisibilityWor
     own.held -= 1
     return 'removed'
   }
-  return script(limit).map(outcomeOf)
+  return Object.fromEntries(script(limit).map((step, at) => [describe(step, at), outcomeOf(step, at)]))
 }
 
 const variantOf = ({ variant, name }: AnyLimit): string => variant ?? name
@@ -176,9 +171,7 @@ export function limitRule(
 ): void {
   const { limits, ...what } = rule
   const named = (name: string): AnyLimit => limits.find((limit) => variantOf(limit) === name) as AnyLimit
-  const predict = (seen: Seen, world: VisibilityWorld) => ({
-    outcomes: reckon(named(world.variant), seen, world),
-  })
+  const predict = (seen: Seen, world: VisibilityWorld) => reckon(named(world.variant), seen, world)
   const [only] = limits
   lim.visibility(id, {
     ...what,
