@@ -1,4 +1,6 @@
 /** The experiment that every limit of an IPC namespace goes through, and the reckoning of what must come of it. */
+import { basename } from 'node:path'
+import { withInitialSysctls } from '../../fixtures/initial-sysctls.ts'
 import { type CallLimit, currentLimit, type TotalLimit } from '../../fixtures/limits.ts'
 import {
   type Area,
@@ -7,6 +9,7 @@ import {
   type Flag,
   type Member,
   oneOf,
+  touchesInitial,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
 import { inChildUserNamespace, inInitial, readSysctl, writeSysctl } from '../../fixtures/sysctls.ts'
@@ -181,7 +184,13 @@ export function limitRule(
     variants: limits.map(variantOf),
     flags: plainOrUser,
     ownWorld: true,
-    experiment: (world) => perform(named(world.variant), world),
+    experiment(world) {
+      const limit = named(world.variant)
+      // In a throw-away guest other cells set the initial namespace's limits for a moment.
+      const shared = world.disposable && touchesInitial(world.scene)
+      const files = shared ? [basename(limit.path), ...(limit.besides ?? [])] : []
+      return withInitialSysctls(files, () => perform(limit, world))
+    },
     shared: predict,
     isolated: predict,
   })
