@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { deferred } from './deferred.ts'
 import { HarnessError } from './failure.ts'
+import type { IpcNamespace } from './process.ts'
 
 /** What a probe answers to one request. */
 export type Answer = { value: unknown } | { errno: string } | { broken: string }
@@ -194,6 +195,9 @@ export class Hub {
       })
     })
   }
+
+  /** The runner's own IPC namespace, whose objects the janitor looks after. */
+  readonly initial: IpcNamespace = { name: 'initial' }
 
   /** Where the probes connect. */
   get socketPath(): string {

@@ -271,7 +271,9 @@ class MemberCore {
   #follow(operation: string, args: readonly unknown[]): void {
     if (operation === 'unshare' && (Number(args[0]) & CLONE.NEWIPC) !== 0)
       this.process.ipc = { name: `of ${this.name}` }
-    if (operation === 'setns') this.process.ipc = { name: `joined by ${this.name}` }
+    // Which one was joined is not known: what is made there is looked after as if it were the initial one.
+    if (operation === 'setns' && (args[1] === 0 || (Number(args[1]) & CLONE.NEWIPC) !== 0))
+      this.process.ipc = this.process.hub.initial
     if (TAINTING.has(operation) || operation === 'unshare') this.process.spoiled = true
     if (TAINTING.has(operation)) this.process.tainted = true
     if (operation === 'unshare' && (Number(args[0]) & ~CLONE.NEWIPC) !== 0) this.process.tainted = true

@@ -17,18 +17,16 @@ import { isReusable, makePrivate } from '../ways/way-in.ts'
  */
 export class Trunk {
   readonly hub: Hub
-  readonly initial: IpcNamespace
   readonly privileged: boolean
   readonly #root: Process
   readonly #janitor: Process
   readonly #arenas: Process[] = []
   readonly #outsiders: Process[] = []
 
-  private constructor(hub: Hub, root: Process, janitor: Process, initial: IpcNamespace, privileged: boolean) {
+  private constructor(hub: Hub, root: Process, janitor: Process, privileged: boolean) {
     this.hub = hub
     this.#root = root
     this.#janitor = janitor
-    this.initial = initial
     this.privileged = privileged
   }
 
@@ -45,7 +43,7 @@ export class Trunk {
     const over = once(child, 'close').then(() => link.end('died'))
     // The run must be able to end while the root still lives: it dies with this process.
     child.unref()
-    const initial: IpcNamespace = { name: 'initial' }
+    const { initial } = hub
     const root = new Process(hub, link, child.pid ?? 0, undefined, initial)
     try {
       await root.must('ping', [])
@@ -60,7 +58,12 @@ export class Trunk {
     initial.announce = (object) => ignore(janitor.call('announce', [object]))
     initial.renounce = (object) => ignore(janitor.call('renounce', [[object]]))
     const privileged = (await member.capabilities()).includes('CAP_SYS_ADMIN')
-    return new Trunk(hub, root, janitor, initial, privileged)
+    return new Trunk(hub, root, janitor, privileged)
+  }
+
+  /** The runner's own IPC namespace. */
+  get initial(): IpcNamespace {
+    return this.hub.initial
   }
 
   get alive(): boolean {

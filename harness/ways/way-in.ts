@@ -88,7 +88,7 @@ async function bySetns(
   if (ipcFirst || flags.length === 0) await join(first, donor, ['NEWIPC'])
   if (flags.length > 0)
     await join(first, donor, ipcFirst || flags.includes('NEWIPC') ? flags : [...flags, 'NEWIPC'])
-  if (flags.includes('NEWIPC')) first.process.ipc = donor.process.ipc
+  first.process.ipc = donor.process.ipc
   return pidToo ? first.spawn(name) : first
 }
 

@@ -1,4 +1,4 @@
-import { CAPABILITIES, type Capability } from '../constants.ts'
+import { CAPABILITIES, type Capability, WNOHANG } from '../constants.ts'
 import { errnoName } from '../errno.ts'
 import { syscall } from '../syscalls.ts'
 import { addressOf, bind, bindRaw, fail } from '../system.ts'
@@ -50,6 +50,38 @@ export interface ChildStatus {
   stopped: boolean
 }
 
+function waitpid(pid: number, options: number): ChildStatus {
+  const memory = Buffer.alloc(4)
+  const found = libc.waitpid(pid, memory, options)
+  const status = memory.readInt32LE(0)
+  const stopped = (status & 0xff) === 0x7f
+  const signal = status & 0x7f
+  return {
+    pid: found,
+    exit: !stopped && signal === 0 ? (status >> 8) & 0xff : null,
+    signal: stopped ? (status >> 8) & 0xff : signal === 0 ? null : signal,
+    stopped,
+  }
+}
+
+/** How children ended that were reaped before anybody asked. */
+const reapedEarly = new Map<number, ChildStatus>()
+
+/** Reaps every child that has ended; gives how many. A clone inherits the list but not the children. */
+export function reapEnded(): number {
+  let reaped = 0
+  for (;;) {
+    try {
+      const ended = waitpid(-1, WNOHANG)
+      if (ended.pid <= 0) return reaped
+      reapedEarly.set(ended.pid, ended)
+      reaped += 1
+    } catch {
+      return reaped // ECHILD: there is none.
+    }
+  }
+}
+
 function signalSet(signals: number[]): Buffer {
   const set = Buffer.alloc(128)
   for (const signal of signals) set[(signal - 1) >> 3]! |= 1 << ((signal - 1) & 7)
@@ -97,17 +129,10 @@ export const processOperations = {
   tgkill: (pid: number, tid: number, signal: number): number => syscall('tgkill', pid, tid, signal),
   /** waitpid(2). */
   waitpid: (pid: number, options = 0): ChildStatus => {
-    const memory = Buffer.alloc(4)
-    const found = libc.waitpid(pid, memory, options)
-    const status = memory.readInt32LE(0)
-    const stopped = (status & 0xff) === 0x7f
-    const signal = status & 0x7f
-    return {
-      pid: found,
-      exit: !stopped && signal === 0 ? (status >> 8) & 0xff : null,
-      signal: stopped ? (status >> 8) & 0xff : signal === 0 ? null : signal,
-      stopped,
-    }
+    const early = reapedEarly.get(pid)
+    if (!early) return waitpid(pid, options)
+    reapedEarly.delete(pid)
+    return early
   },
   setsid: (): number => libc.setsid(),
   /** setresuid(2), then the tether and the dumpable flag again: a change of credentials clears both. */

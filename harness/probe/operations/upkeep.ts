@@ -1,9 +1,9 @@
 import { exit } from '../birth.ts'
 import { closeAllBut, ownDescriptors } from '../connection.ts'
-import { SIGKILL, WNOHANG } from '../constants.ts'
+import { SIGKILL } from '../constants.ts'
 import { SystemCallFailure } from '../system.ts'
 import { posixQueueOperations } from './mqueue.ts'
-import { processOperations } from './processes.ts'
+import { processOperations, reapEnded } from './processes.ts'
 import { messageQueueOperations } from './sysv-msg.ts'
 import { semaphoreOperations } from './sysv-sem.ts'
 import { detachAll, segmentOperations } from './sysv-shm.ts'
@@ -12,9 +12,6 @@ import { detachAll, segmentOperations } from './sysv-shm.ts'
 export type MadeObject =
   | { kind: 'msg' | 'sem' | 'shm'; id: number; key: number }
   | { kind: 'mq'; name: string }
-
-/** Children that were killed and are not yet reaped. */
-const dying = new Set<number>()
 
 /** Runs a call whose failure means that there was nothing left to do. */
 export function quietly(call: () => unknown): void {
@@ -55,20 +52,13 @@ export const upkeepOperations = {
     for (const object of objects) quietly(() => remove(object))
     return objects.length
   },
-  /** Kills children and reaps those that were killed before, without waiting for any. */
+  /**
+   * Kills children and reaps whatever has ended by now, orphans that came to this process included, without
+   * waiting for any. How each ended is kept for a `waitpid` that asks later.
+   */
   endChildren: (pids: number[]): number => {
-    for (const pid of pids) {
-      quietly(() => processOperations.kill(pid, SIGKILL))
-      dying.add(pid)
-    }
-    for (const pid of dying) {
-      try {
-        if (processOperations.waitpid(pid, WNOHANG).pid === pid) dying.delete(pid)
-      } catch {
-        dying.delete(pid)
-      }
-    }
-    return dying.size
+    for (const pid of pids) quietly(() => processOperations.kill(pid, SIGKILL))
+    return reapEnded()
   },
   /** Makes the member as good as new for another cell: no descriptor, no attachment, no child left. */
   reset: (): number => {
