@@ -58,6 +58,8 @@ describe('the words after boot', () => {
     [['k', '--writable', '/no/such', '--', 'true'], /no such directory/],
     [['k', '--writable', file, '--', 'true'], /no directory/],
     [['k', '--writable', '/', '--', 'true'], /everything/],
+    [['k', '--timeout', '--', 'true'], /--timeout wants a value/],
+    [['k', '--timeout', '--memory', '--', 'true'], /--timeout wants a value/],
     [['k', '--shout', '--', 'true'], /Unknown option '--shout'/],
   ])('%j are refused in one sentence', (words, sentence) => {
     expect(() => readBootWords(words)).toThrow(UsageError)

@@ -22,7 +22,8 @@ export function readOptions<T extends Options>(
     })
   } catch (problem) {
     const message = problem instanceof Error ? problem.message : String(problem)
-    throw new UsageError(message.split(/\.\s/)[0] ?? message)
+    const bare = /'(?:-\w, )?(--[\w-]+)[^']*' argument (is ambiguous|missing)/.exec(message)
+    throw new UsageError(bare ? `${bare[1]} wants a value` : (message.split(/\.\s/)[0] ?? message))
   }
 }
 
