@@ -37,11 +37,11 @@ export class Link {
   readonly #onEnd: (() => void)[] = []
   readonly #unsent: string[] = []
 
-  readonly #limit: number
+  readonly #hub: { requestLimit: number; pace: number }
 
-  constructor(token: string, limit: number) {
+  constructor(token: string, hub: { requestLimit: number; pace: number }) {
     this.token = token
-    this.#limit = limit
+    this.#hub = hub
   }
 
   /** Attaches the connection once the probe has said who it is. */
@@ -73,13 +73,19 @@ export class Link {
     operation: string,
     args: readonly unknown[],
     describe: () => string,
-    limit = this.#limit,
+    limit = this.#hub.requestLimit,
   ): Promise<Answer> {
     if (this.#ended !== undefined)
       return Promise.reject(new HarnessError(`${describe()}: the probe had ${this.#ended} before`))
     return new Promise((resolve, reject) => {
       const text = `${JSON.stringify([operation, args])}\n`
-      this.#waiting.push({ text, describe, deadline: performance.now() + limit, resolve, reject })
+      this.#waiting.push({
+        text,
+        describe,
+        deadline: performance.now() + limit * this.#hub.pace,
+        resolve,
+        reject,
+      })
       if (this.#socket) this.#socket.write(text)
       else this.#unsent.push(text)
     })
@@ -166,11 +172,14 @@ export class Hub {
   #count = 0
   readonly #secret = randomBytes(6).toString('hex')
 
-  readonly #requestLimit: number
+  /** How long a probe may take to answer one request, in milliseconds at pace 1. */
+  readonly requestLimit: number
+  /** How many times slower than usual this machine is; every limit is that much longer. */
+  pace = 1
 
   private constructor(directory: string, server: Server, requestLimit: number) {
     this.directory = directory
-    this.#requestLimit = requestLimit
+    this.requestLimit = requestLimit
     this.#server = server
     server.on('connection', (socket) => this.#greet(socket))
     this.#watch = setInterval(() => this.#findHung(), 250)
@@ -207,7 +216,7 @@ export class Hub {
   /** A link with a fresh token, waiting for its probe to connect. */
   expect(): Link {
     this.#count += 1
-    const link = new Link(`${this.#secret}-${this.#count}`, this.#requestLimit)
+    const link = new Link(`${this.#secret}-${this.#count}`, this)
     this.#links.set(link.token, link)
     link.onEnd(() => this.#links.delete(link.token))
     return link

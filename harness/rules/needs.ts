@@ -23,13 +23,13 @@ const OF_WAY: Readonly<Partial<Record<WayIn, RequirementName>>> = {
 
 /** Everything a cell needs: its rule's own needs, and those of its place, way in and flags. */
 export function needsOf(cell: Cell): RequirementName[] {
-  const needs = new Set<RequirementName>()
+  // Where no IPC namespace can be made, seeing an object that is shared says nothing: no cell runs.
+  const needs = new Set<RequirementName>(['IPC_NS'])
   const outside = cell.rule.kind === 'visibility' && (touchesInitial(cell.scene) || cell.via.endsWith('(1)'))
   const unprivileged = outside && cell.flags.includes('NEWUSER') && !cell.via.startsWith('setns')
   const nothingMade = outside && cell.flags.length === 0 && !cell.via.startsWith('setns')
   // The private namespace that everything else starts from is made without NEWUSER.
   if (!unprivileged && !nothingMade) needs.add('CAP_SYS_ADMIN')
-  if (!outside) needs.add('IPC_NS')
   for (const flag of cell.flags) if (!(unprivileged && flag === 'NEWNS')) needs.add(OF_FLAG[flag])
   const way = OF_WAY[cell.via]
   if (way) needs.add(way)

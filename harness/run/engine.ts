@@ -21,6 +21,9 @@ const WORLDS_AT_ONCE = 12
 /** After this many milliseconds a cell is given up; each call in it has a shorter limit of its own. */
 const CELL_LIMIT_MS = 60_000
 
+/** How long `eventually` looks where the rule does not say, in milliseconds. */
+const EVENTUALLY_MS = 5000
+
 /** Cells that one world serves, one after another. */
 type Job = readonly Cell[]
 
@@ -88,7 +91,7 @@ export class Engine {
           }
           world ??= await makePair(trunk, cell)
         }
-        const outcome = await limited(this.#experiment(trunk, cell, record, world), cell)
+        const outcome = await limited(this.#experiment(trunk, cell, record, world), cell, trunk.hub.pace)
         const evidence = [...(world?.record.evidence() ?? []), ...record.evidence()]
         finish({ ...outcome, evidence, ...byHand(cell, outcome.verdict) })
         if (outcome.verdict !== 'pass' && world) {
@@ -122,7 +125,7 @@ export class Engine {
       disposable: this.#disposable,
       remark: (what, result) => record.remark('harness', what, result),
       note: (what) => notes.push(what),
-      eventually,
+      eventually: (look, done, deadline = EVENTUALLY_MS) => eventually(look, done, deadline * trunk.hub.pace),
     }
     const { rule } = cell
     const leased: Member[] = []
@@ -228,11 +231,15 @@ function jobsOf(cells: readonly Cell[]): Job[] {
   return jobs
 }
 
-async function limited<Value>(work: Promise<Value>, cell: Cell): Promise<Value> {
+async function limited<Value>(work: Promise<Value>, cell: Cell, pace: number): Promise<Value> {
   const limit = deferred<never>()
+  const milliseconds = CELL_LIMIT_MS * pace
   const timer = setTimeout(
-    () => limit.reject(new HarnessError(`the cell took more than ${CELL_LIMIT_MS / 1000} s: ${cell.id}`)),
-    CELL_LIMIT_MS,
+    () =>
+      limit.reject(
+        new HarnessError(`the cell took more than ${Math.round(milliseconds / 1000)} s: ${cell.id}`),
+      ),
+    milliseconds,
   )
   try {
     return await Promise.race([work, limit.promise])
@@ -245,7 +252,7 @@ async function limited<Value>(work: Promise<Value>, cell: Cell): Promise<Value> 
 async function eventually<Value>(
   look: () => Promise<Value>,
   done: (seen: Value) => boolean,
-  deadline = 5000,
+  deadline: number,
 ): Promise<Value> {
   const end = performance.now() + deadline
   for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {

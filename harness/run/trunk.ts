@@ -33,6 +33,7 @@ export class Trunk {
   /** Starts the root probe; `requestLimit` as for Hub.open. Throws HarnessError with what it printed when it cannot run. */
   static async start(requestLimit?: number): Promise<Trunk> {
     const hub = await Hub.open(requestLimit)
+    const started = performance.now()
     const link = hub.expect()
     const [command = '', ...words] = probeProgram(hub.socketPath, link.token)
     const child = spawn(command, words, { stdio: ['ignore', 'ignore', 'pipe'] })
@@ -52,6 +53,7 @@ export class Trunk {
       await hub.close()
       throw new HarnessError(`the probe does not start: ${complaint.trim() || 'it ended without a word'}`)
     }
+    hub.pace = paceOf(performance.now() - started)
     const member = makeMember('root', root, new CellRecord())
     const janitor = (await member.spawn('janitor', [], { outlive: true })).process
     await janitor.must('becomeJanitor', [ledgerDirectory(), hub.directory])
@@ -141,6 +143,13 @@ export class Trunk {
 }
 
 const CLONE_NEWIPC = 0x08000000
+
+/** A quiet machine starts a probe in a tenth of a second; an emulated or an overloaded one takes longer. */
+const USUAL_START_MS = 250
+
+function paceOf(startMs: number): number {
+  return Math.min(20, Math.max(1, startMs / USUAL_START_MS))
+}
 
 function ignore(call: Promise<unknown>): void {
   call.catch(() => undefined)
