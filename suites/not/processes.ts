@@ -8,6 +8,7 @@ import {
   ENOENT,
   ENOMEM,
   ENOSPC,
+  ENOSYS,
   EPERM,
   ESRCH,
   Failure,
@@ -19,6 +20,7 @@ import {
   O_EXCL,
   O_RDONLY,
   O_RDWR,
+  oneOf,
   procPid,
   type Relation,
   RLIMIT_MEMLOCK,
@@ -161,13 +163,15 @@ export function addProcessRules(not: Area): void {
     needs: ['CAP_SYS_PTRACE', 'pidfd'],
     // What a pid namespace hides is told by NOT-03.
     flags: (flags) => !flags.includes('NEWPID'),
-    async experiment({ actor, observer }) {
+    async experiment(world) {
+      const { actor, observer } = world
       const target = await actor.spawn('target')
       const tracer = await observer.spawn('tracer')
       const pid = Number(await procPid(target))
       const address = await target.mmapShared(-1, 4096)
       await target.writeMemory(address, 'in memory')
       const vmRead = await tracer.try.processVmReadv(pid, address, 64)
+      if (vmRead === ENOSYS) world.note('the kernel has no process_vm_readv')
       const file = await tracer.try.open(`/proc/${pid}/mem`, O_RDONLY)
       let memFile: unknown = file
       if (!failed(file)) {
@@ -316,6 +320,6 @@ function keys(key: number, relation: Relation): Readonly<Record<string, unknown>
 function tracing(forbidden: boolean, { relation }: VisibilityWorld): Readonly<Record<string, unknown>> {
   const allowed = !forbidden && (relation.user === 'same' || relation.user === 'actor-below')
   return allowed
-    ? { vmRead: 'in memory', memFile: 'in memory', descriptor: 'ok', seized: 'ok' }
-    : { vmRead: EPERM, memFile: EACCES, descriptor: EPERM, seized: EPERM }
+    ? { vmRead: oneOf('in memory', ENOSYS), memFile: 'in memory', descriptor: 'ok', seized: 'ok' }
+    : { vmRead: oneOf(EPERM, ENOSYS), memFile: EACCES, descriptor: EPERM, seized: EPERM }
 }

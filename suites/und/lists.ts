@@ -19,16 +19,17 @@ export function addListRules(und: Area): void {
       const process = await outer.spawn('process')
       let goes = process
       let stays = process
-      if (variant === 'a thread leaves') {
-        const [thread] = await process.withThreads('thread')
-        // What the main thread does alone is still a shared list: the control is a process with one thread.
-        if (arm === 'treatment') goes = thread!
-        else goes = await outer.spawn('single')
-      } else {
+      if (variant !== 'a thread leaves') {
         const bits = arm === 'treatment' ? CLONE.SYSVSEM : 0
         const child = await process.spawn('child', [], { bits })
         goes = variant === 'the parent leaves' ? process : child
         stays = variant === 'the parent leaves' ? child : process
+      } else if (arm === 'treatment') {
+        // All threads of a process share one list.
+        const [thread] = await process.withThreads('thread')
+        goes = thread!
+      } else {
+        goes = await outer.spawn('single')
       }
       await operate(goes, id)
       const before = await valuesOf(outer, id)
