@@ -149,6 +149,21 @@ function possible({ scene, via, flags }: Combination): boolean {
   return !(scene.direction === 'nested' && via.startsWith('setns') && flags.includes('NEWUSER'))
 }
 
+function combinationsOf(
+  rule: VisibilityRule<Record<string, unknown>>,
+  profile: Profile,
+): readonly Combination[] {
+  const { flags: wanted, aboutFlags } = rule
+  if (aboutFlags) return ABOUT_FLAGS[profile]
+  const combinations = COMBINATIONS[profile]
+  if (profile !== 'quick' || !wanted) return combinations
+  // The quick profile has two flag sets; a rule that wants others gets the plainest it wants instead.
+  const instead = (flags: readonly Flag[]): readonly Flag[] =>
+    bothWays(EACH_FLAG).find((set) => set.includes('NEWIPC') === flags.includes('NEWIPC') && wanted(set)) ??
+    flags
+  return combinations.map((combination) => ({ ...combination, flags: instead(combination.flags) }))
+}
+
 function visibilityCells(
   rule: Rule & VisibilityRule<Record<string, unknown>>,
   profile: Profile,
@@ -156,7 +171,7 @@ function visibilityCells(
 ): Cell[] {
   const seen = new Set<string>()
   const cells: Cell[] = []
-  for (const combination of (rule.aboutFlags ? ABOUT_FLAGS : COMBINATIONS)[profile]) {
+  for (const combination of combinationsOf(rule, profile)) {
     const { scene, via, flags } = combination
     if (!possible(combination)) continue
     if (rule.via && !rule.via.includes(via)) continue
