@@ -1,5 +1,5 @@
 import type { CellResult } from '../../harness/results/model.ts'
-import { REQUIREMENTS } from '../../harness/rules/requirements.ts'
+import { REQUIREMENTS, type Requirement } from '../../harness/rules/requirements.ts'
 import { evaluate, parseExpression } from '../kconfig/expression.ts'
 import type { Prediction } from '../kconfig/predict.ts'
 import type { Lookup } from '../kconfig/state.ts'
@@ -12,11 +12,14 @@ export interface Decided {
   kconfig?: string
 }
 
-const KNOWN: readonly Decided[] = Object.entries(REQUIREMENTS).map(([name, { reason, kconfig }]) => ({
-  name,
-  reason,
-  ...(kconfig === undefined ? {} : { kconfig }),
-}))
+const KNOWN: readonly Decided[] = Object.entries(REQUIREMENTS).map(
+  ([name, { reason, kconfig, besides }]: [string, Requirement]) => ({
+    name,
+    reason,
+    // One that needs more than the configuration may be skipped whatever the configuration says.
+    ...(kconfig === undefined || besides !== undefined ? {} : { kconfig }),
+  }),
+)
 
 /**
  * Compares what a configuration lets one expect with what the suite said, rule by rule:

@@ -151,7 +151,7 @@ async function configure(
   await writeFile(wishes, renderFragment(wanted.whole))
   await make('allnoconfig', `KCONFIG_ALLCONFIG=${wishes}`)
   const finished = parseFragment(await readFile(join(tree, 'objects/.config'), 'utf8'), '.config')
-  const refused = unmet(wanted.particular, finished)
+  const refused = unmet(wanted.binding, finished)
   if (refused.length > 0) throw new NotSwitchable(refusal(refused, source.title))
   return finished
 }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
 import { UsageError } from '../../harness/usage-error.ts'
 import { configNames, wantedConfig } from './configs.ts'
+import { unmet } from './fragment.ts'
 
 test('the configurations of the matrix are there, the whole one first', () => {
   expect(configNames()).toEqual([
@@ -18,22 +19,24 @@ test('the configurations of the matrix are there, the whole one first', () => {
 })
 
 test('each is the whole one but for the symbol it is named after', () => {
-  const { whole } = wantedConfig('full')
+  const full = wantedConfig('full')
   for (const name of configNames().slice(1)) {
     const symbol = name.slice('no-'.length).toUpperCase().replaceAll('-', '_')
-    const wanted = wantedConfig(name)
-    expect([...wanted.particular], name).toEqual([[symbol, 'n']])
-    expect(wanted.whole.size - whole.size, name).toBe(whole.has(symbol) ? 0 : 1)
+    const off = unmet(wantedConfig(name).whole, full.whole).map((wish) => `${wish.symbol}=${wish.wanted}`)
+    // The *_SYSCTL symbols follow others: the whole one does not name them.
+    const switched = full.whole.has(symbol) ? [`${symbol}=n`] : []
+    expect(off, name).toEqual(symbol === 'PROC_SYSCTL' ? [...switched, 'SYSCTL=n'] : switched)
+    expect(wantedConfig(name).binding.get(symbol), name).toBe('n')
   }
 })
 
 test('settings go over the configuration and into its name', () => {
   const wanted = wantedConfig('no-ipc-ns', ['CONFIG_IPC_NS=y', 'NET=n'])
   expect(wanted.name).toBe('no-ipc-ns CONFIG_IPC_NS=y NET=n')
-  expect([...wanted.particular]).toEqual([
-    ['IPC_NS', 'y'],
-    ['NET', 'n'],
-  ])
+  expect(wanted.binding.get('IPC_NS')).toBe('y')
+  expect(wanted.whole.get('NET')).toBe('n')
+  expect(wanted.binding.get('HOSTFS')).toBeUndefined()
+  expect(wanted.whole.get('HOSTFS')).toBe('y')
 })
 
 test('an unknown one is told with the known ones', () => {

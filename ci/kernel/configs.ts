@@ -4,6 +4,9 @@ import type { Fragment } from './fragment.ts'
 import { mergeFragments, parseFragment, parseSetting } from './fragment.ts'
 import { asset } from './top.ts'
 
+/** What a guest needs whatever its configuration; wishes, some of which depend on the version. */
+const GUEST = 'guest/guest.config'
+
 /** The configuration that all others are laid over. */
 export const FULL = 'full'
 
@@ -11,10 +14,10 @@ export const FULL = 'full'
 export interface WantedConfig {
   /** `no-ipc-ns`, or the file's path, with the settings that followed: a title for tables. */
   name: string
-  /** Everything asked for, the base included. */
+  /** Everything asked for, what a guest needs included. */
   whole: Fragment
-  /** What was asked for beyond the base; a kernel that does not grant this is not what was wanted. */
-  particular: Fragment
+  /** What the suite asks about, and what was asked for beyond that: a kernel must grant all of it. */
+  binding: Fragment
 }
 
 /** Names of the configurations that the project has, `full` first. */
@@ -31,13 +34,13 @@ export function configNames(): string[] {
  * Throws UsageError when there is neither such a name nor such a file, or when a line is malformed.
  */
 export function wantedConfig(nameOrFile: string = FULL, settings: readonly string[] = []): WantedConfig {
-  const base = read(asset(`configs/${FULL}.config`), FULL)
+  const subject = read(asset(`configs/${FULL}.config`), FULL)
   const named = nameOrFile === FULL ? new Map<string, string>() : overlay(nameOrFile)
-  const particular = mergeFragments(named, new Map(settings.map(parseSetting)))
+  const binding = mergeFragments(subject, named, new Map(settings.map(parseSetting)))
   return {
     name: [nameOrFile, ...settings].join(' '),
-    whole: mergeFragments(base, particular),
-    particular,
+    whole: mergeFragments(read(asset(GUEST), GUEST), binding),
+    binding,
   }
 }
 

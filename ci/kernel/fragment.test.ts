@@ -82,3 +82,18 @@ test('what a kernel did not grant is named; an absent symbol is off', () => {
     { symbol: 'D', wanted: 'y', got: 'n' },
   ])
 })
+
+test('a symbol that a newer kernel has under another name is granted under that name', () => {
+  const wishes = new Map([['PROC_SYSCTL', 'y']])
+  expect(unmet(wishes, new Map([['SYSCTL', 'y']]))).toEqual([])
+  expect(unmet(wishes, new Map([['SYSCTL', 'n']]))).toHaveLength(1)
+  expect(
+    unmet(
+      wishes,
+      new Map([
+        ['PROC_SYSCTL', 'n'],
+        ['SYSCTL', 'y'],
+      ]),
+    ),
+  ).toHaveLength(1)
+})

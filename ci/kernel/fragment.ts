@@ -56,10 +56,13 @@ export interface Unmet {
   got: string
 }
 
+/** Symbols that newer kernels have under another name only: from 7.x on SYSCTL is what PROC_SYSCTL was. */
+const RENAMED: Readonly<Record<string, string>> = { PROC_SYSCTL: 'SYSCTL' }
+
 /** Which of the wishes a finished configuration does not hold; an absent symbol counts as `n`. */
 export function unmet(wishes: Fragment, finished: Fragment): Unmet[] {
   return [...wishes].flatMap(([symbol, wanted]) => {
-    const got = finished.get(symbol) ?? 'n'
+    const got = finished.get(symbol) ?? finished.get(RENAMED[symbol] ?? '') ?? 'n'
     return got === wanted ? [] : [{ symbol, wanted, got }]
   })
 }

@@ -44,6 +44,7 @@ function differences({ guests, rules }: Matrix): string {
   const differing = rules.filter(
     ({ states }) => new Set(shown.map(({ index }) => states[index] ?? null)).size > 1,
   )
+  if (rules.length === 0) return ''
   if (differing.length === 0) return 'Every rule came to the same in every guest.'
   const table = new Table({ ...PLAIN, head: ['rule', ...shown.map((_, place) => String(place + 1)), ''] })
   for (const { rule, title, states } of differing)

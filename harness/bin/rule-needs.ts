@@ -26,9 +26,10 @@ export function ruleNeeds(profile: Profile): RuleNeeds[] {
 }
 
 function needsOfCell(cell: Cell, usual: boolean): Need[] {
-  const needs = needsOf(cell).map((name): Need => {
-    const { kconfig } = REQUIREMENTS[name]
-    return kconfig === undefined ? { name } : { name, kconfig }
+  const needs = needsOf(cell).flatMap((name): Need[] => {
+    const { kconfig, besides } = REQUIREMENTS[name]
+    const need = kconfig === undefined ? { name } : { name, kconfig }
+    return besides === undefined ? [need] : [need, { name: `${name}: ${besides}` }]
   })
   return usual ? needs : [...needs, DISPOSABLE]
 }

@@ -23,6 +23,8 @@ export interface Requirement {
   reason: string
   /** Expression over kernel configuration symbols that decides it, where one does. */
   kconfig?: string
+  /** What must come on top of the configuration, where that alone does not bring it: a release, a set-up. */
+  besides?: string
   /** Tries it with a throw-away child of the root in the runner's own namespaces. */
   met(child: Member): Promise<boolean>
 }
@@ -79,12 +81,10 @@ const table = {
     met: async (child) => String(await child.try.mq_open('/ipcns-no-such-queue', O_RDWR)) !== 'ENOSYS',
   },
   PROC_SYSVIPC: file('/proc/sysvipc/msg', 'CONFIG_SYSVIPC & CONFIG_PROC_FS'),
-  SYSVIPC_SYSCTL: file('/proc/sys/kernel/msgmax', 'CONFIG_SYSVIPC & CONFIG_PROC_SYSCTL'),
-  MQUEUE_SYSCTL: file('/proc/sys/fs/mqueue/queues_max', 'CONFIG_POSIX_MQUEUE & CONFIG_PROC_SYSCTL'),
-  NEXT_ID: file(
-    '/proc/sys/kernel/msg_next_id',
-    'CONFIG_SYSVIPC & CONFIG_PROC_SYSCTL & CONFIG_CHECKPOINT_RESTORE',
-  ),
+  // SYSCTL stands for /proc/sys: PROC_SYSCTL alone selects it, and from 7.x on there is only SYSCTL.
+  SYSVIPC_SYSCTL: file('/proc/sys/kernel/msgmax', 'CONFIG_SYSVIPC & CONFIG_SYSCTL'),
+  MQUEUE_SYSCTL: file('/proc/sys/fs/mqueue/queues_max', 'CONFIG_POSIX_MQUEUE & CONFIG_SYSCTL'),
+  NEXT_ID: file('/proc/sys/kernel/msg_next_id', 'CONFIG_SYSVIPC & CONFIG_SYSCTL & CONFIG_CHECKPOINT_RESTORE'),
   MSG_COPY: {
     reason: 'msgrcv has no MSG_COPY (ENOSYS)',
     kconfig: 'CONFIG_CHECKPOINT_RESTORE',
@@ -99,7 +99,7 @@ const table = {
     reason: 'kernel.shm_rmid_forced is 1: segments that nobody has attached do not last',
     met: async (child) => String(await child.try.readFile('/proc/sys/kernel/shm_rmid_forced')).trim() !== '1',
   },
-  UCOUNT_SYSCTL: file('/proc/sys/user/max_ipc_namespaces', 'CONFIG_PROC_SYSCTL'),
+  UCOUNT_SYSCTL: file('/proc/sys/user/max_ipc_namespaces', 'CONFIG_SYSCTL'),
   CAP_SYS_ADMIN: capability('CAP_SYS_ADMIN'),
   CAP_SYS_RESOURCE: capability('CAP_SYS_RESOURCE'),
   'NO CAP_SYS_RESOURCE': {
@@ -151,6 +151,7 @@ const table = {
   'namespace handles': {
     reason: 'namespaces have no file handles (EOPNOTSUPP)',
     kconfig: 'CONFIG_FHANDLE',
+    besides: 'Linux 6.18',
     met: async (child) => {
       const descriptor = await child.open('/proc/self/ns/ipc', O_RDONLY)
       const outcome = await child.try.name_to_handle_at(descriptor)
@@ -161,6 +162,7 @@ const table = {
   'handles of foreign namespaces': {
     reason: 'handles of namespaces that one is not in do not open here (ESTALE)',
     kconfig: 'CONFIG_FHANDLE',
+    besides: 'Linux 6.18',
     met: async (child) => {
       const foreign = await child.trySpawn('foreign', ['NEWIPC'])
       if (failed(foreign)) return false
@@ -178,6 +180,7 @@ const table = {
   'huge pages': {
     reason: 'no huge page is free for a segment (vm.nr_hugepages)',
     kconfig: 'CONFIG_HUGETLBFS',
+    besides: 'a free huge page',
     met: async (child) => {
       const size = /^Hugepagesize: +(\d+)/m.exec(await child.readFile('/proc/meminfo'))?.[1]
       const segment = size ? await child.try.shmget(0, Number(size) * 1024, 0o5600) : undefined
