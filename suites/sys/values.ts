@@ -89,6 +89,26 @@ function readingsAfter(seen: Exchange, world: VisibilityWorld): Partial<Record<k
   }
 }
 
+/** Does something while the initial namespace, which `member` is in, has another value. */
+function setMeanwhile<Value>(
+  member: Member,
+  name: string,
+  value: string,
+  work: () => Promise<Value>,
+): Promise<Value> {
+  const { path } = sysctl(name)
+  return withInitialSysctl(name, async () => {
+    const before = await readSysctl(member, path)
+    try {
+      await member.writeFile(path, value)
+      return await work()
+    } finally {
+      // An identifier asked for is taken by whoever makes an object next; -1 cannot be written.
+      if (before !== '-1') await member.writeFile(path, String(before))
+    }
+  })
+}
+
 export function valueRules(sys: Area): void {
   sys.comparison('SYS-01', {
     says: 'a fresh IPC namespace starts from the compile-time defaults, whatever its creator’s and the initial one have',
@@ -111,31 +131,23 @@ export function valueRules(sys: Area): void {
       const [inCreator, , inInitialOne] = telling
       const theirs = arm === 'control' ? flags.filter((flag) => flag !== 'NEWIPC') : flags
       const first = await initial()
-      const look = async () => {
-        await outer.writeFile(path, inCreator)
+      await outer.writeFile(path, inCreator)
+      const make = async () => {
         const child = await enter('child', { flags: theirs })
-        const grandchild = await enter('grandchild', { from: child, flags: [], via: 'clone' })
         // Without a new IPC namespace a new user namespace would only stand in the reader's way.
         const ofInitial = await first.spawn('child of the initial', arm === 'control' ? [] : ['NEWIPC'])
-        return {
-          creators: await readSysctl(outer, path),
-          childs: await readSysctl(child, path),
-          grandchilds: await readSysctl(grandchild, path),
-          initials: await readSysctl(first, path),
-          initialsChilds: await readSysctl(ofInitial, path),
-        }
+        const initials = await readSysctl(first, path)
+        return { child, initials, initialsChilds: await readSysctl(ofInitial, path) }
       }
-      if (!disposable) return look()
-      return withInitialSysctl(variant, async () => {
-        const before = await readSysctl(first, path)
-        try {
-          await first.writeFile(path, inInitialOne)
-          return await look()
-        } finally {
-          // An identifier asked for is taken by whoever makes an object next; -1 cannot be written.
-          if (before !== '-1') await first.writeFile(path, String(before))
-        }
-      })
+      const made = disposable ? await setMeanwhile(first, variant, inInitialOne, make) : await make()
+      const grandchild = await enter('grandchild', { from: made.child, flags: [], via: 'clone' })
+      return {
+        creators: await readSysctl(outer, path),
+        childs: await readSysctl(made.child, path),
+        grandchilds: await readSysctl(grandchild, path),
+        initials: made.initials,
+        initialsChilds: made.initialsChilds,
+      }
     },
     treatment: (_seen, { variant }) => {
       const { fresh } = sysctl(variant)
