@@ -24,6 +24,14 @@ interface Request {
 /** Default limit of one request in milliseconds; far above what a loaded machine needs. */
 export const REQUEST_LIMIT_MS = 20_000
 
+/** What a link asks of its hub. */
+interface LinkOwner {
+  requestLimit: number
+  pace: number
+  /** What the probes wrote to standard error, for the sentence about a death; empty or with a colon before. */
+  complaint(): string
+}
+
 /**
  * The harness's end of one probe's connection. Requests may be sent without waiting; answers come in order.
  * End-of-file is the probe's death: everything pending is rejected with the call that was under way.
@@ -37,9 +45,9 @@ export class Link {
   readonly #onEnd: (() => void)[] = []
   readonly #unsent: string[] = []
 
-  readonly #hub: { requestLimit: number; pace: number }
+  readonly #hub: LinkOwner
 
-  constructor(token: string, hub: { requestLimit: number; pace: number }) {
+  constructor(token: string, hub: LinkOwner) {
     this.token = token
     this.#hub = hub
   }
@@ -53,7 +61,7 @@ export class Link {
     }
     for (const line of this.#unsent.splice(0)) socket.write(line)
     socket.on('data', (bytes: string) => this.#read(bytes))
-    socket.on('close', () => this.end('died'))
+    socket.on('close', () => this.end(`died${this.#hub.complaint()}`))
     if (rest) this.#read(rest)
   }
 
@@ -176,6 +184,8 @@ export class Hub {
   readonly requestLimit: number
   /** How many times slower than usual this machine is; every limit is that much longer. */
   pace = 1
+  /** The last of what the probes of this tree wrote to standard error. */
+  stderr = ''
 
   private constructor(directory: string, server: Server, requestLimit: number) {
     this.directory = directory
@@ -211,6 +221,12 @@ export class Hub {
   /** Where the probes connect. */
   get socketPath(): string {
     return join(this.directory, 'sock')
+  }
+
+  /** See LinkOwner. */
+  complaint(): string {
+    const text = this.stderr.trim()
+    return text === '' ? '' : ` (${text.slice(-500)})`
   }
 
   /** A link with a fresh token, waiting for its probe to connect. */

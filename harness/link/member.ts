@@ -214,7 +214,9 @@ class MemberCore {
       throw new HarnessError(`${this.name}: ${describeCall(call, [bits])}: ${answer.broken}`)
     }
     const ipc = flags.includes('NEWIPC') ? { name: `of ${name}` } : this.process.ipc
-    return makeMember(name, this.process.child(link, Number(answer.value), ipc), this.record)
+    const child = this.process.child(link, Number(answer.value), ipc)
+    child.ownMounts = flags.includes('NEWNS')
+    return makeMember(name, child, this.record)
   }
 
   async spawn(name: string, flags: readonly Flag[] = [], options: SpawnOptions = {}): Promise<Member> {
@@ -274,8 +276,13 @@ class MemberCore {
     // Which one was joined is not known: what is made there is looked after as if it were the initial one.
     if (operation === 'setns' && (args[1] === 0 || (Number(args[1]) & CLONE.NEWIPC) !== 0))
       this.process.ipc = this.process.hub.initial
-    if (TAINTING.has(operation) || operation === 'unshare') this.process.spoiled = true
+    if (TAINTING.has(operation) || MOUNTING.has(operation) || operation === 'unshare')
+      this.process.spoiled = true
     if (TAINTING.has(operation)) this.process.tainted = true
+    if (MOUNTING.has(operation)) this.process.taintMounts()
+    const newMounts =
+      operation === 'unshare' || operation === 'setns' ? Number(args[operation === 'setns' ? 1 : 0]) : 0
+    if ((newMounts & CLONE.NEWNS) !== 0) this.process.ownMounts = true
     if (operation === 'unshare' && (Number(args[0]) & ~CLONE.NEWIPC) !== 0) this.process.tainted = true
   }
 }
@@ -283,12 +290,12 @@ class MemberCore {
 /** Limit of execve(2) of the probe: a Node that starts on a loaded machine takes its time. */
 const STARTING_LIMIT_MS = 50_000
 
+/** Operations that change the mount namespace. */
+const MOUNTING: ReadonlySet<string> = new Set(['mount', 'umount', 'move_mount'])
+
 /** Operations whose effect on a process `reset` cannot undo. */
 const TAINTING: ReadonlySet<string> = new Set([
   'setns',
-  'mount',
-  'umount',
-  'move_mount',
   'setresuid',
   'setresgid',
   'setgroups',

@@ -26,6 +26,8 @@ export class Process {
   ipc: IpcNamespace
   /** Set once something was done that a reset cannot undo; such a process is not used again. */
   tainted = false
+  /** Whether it got a mount namespace of its own, apart from its creator's. */
+  ownMounts = false
   /** Set when a cell changed what the next cell in the same world relies on. */
   spoiled = false
   /** Called when the harness ends this process; for one that a command started. */
@@ -59,6 +61,12 @@ export class Process {
     const answer = await this.call(operation, args, undefined, limit)
     if ('value' in answer) return answer.value
     throw new HarnessError(`${operation}: ${'errno' in answer ? answer.errno : answer.broken}`)
+  }
+
+  /** What it mounted is seen by everybody in its mount namespace: none of them is used again. */
+  taintMounts(): void {
+    this.tainted = true
+    if (!this.ownMounts) this.creator?.taintMounts()
   }
 
   /** A child that this process has just made; it is ended with this process's help. */

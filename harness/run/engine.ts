@@ -47,9 +47,10 @@ export class Engine {
     const results = new Map<string, Deferred<CellResult>>()
     for (const cell of cells) results.set(cell.id, deferred())
     const jobs = jobsOf(cells)
+    const shown = firstOfEachArm(cells)
     const work = async (): Promise<void> => {
       for (let job = jobs.shift(); job; job = jobs.shift())
-        await this.#runJob(job, (cell, result) => results.get(cell.id)?.resolve(result))
+        await this.#runJob(job, shown, (cell, result) => results.get(cell.id)?.resolve(result))
     }
     for (let worker = 0; worker < WORLDS_AT_ONCE; worker += 1)
       work().catch((problem) => {
@@ -66,7 +67,11 @@ export class Engine {
     await (await trunk?.catch(() => undefined))?.stop()
   }
 
-  async #runJob(job: Job, report: (cell: Cell, result: CellResult) => void): Promise<void> {
+  async #runJob(
+    job: Job,
+    shown: ReadonlySet<Cell>,
+    report: (cell: Cell, result: CellResult) => void,
+  ): Promise<void> {
     let world: PairWorld | undefined
     for (const cell of job) {
       const started = performance.now()
@@ -92,8 +97,12 @@ export class Engine {
           world ??= await makePair(trunk, cell)
         }
         const outcome = await limited(this.#experiment(trunk, cell, record, world), cell, trunk.hub.pace)
-        const evidence = [...(world?.record.evidence() ?? []), ...record.evidence()]
-        finish({ ...outcome, evidence, ...byHand(cell, outcome.verdict) })
+        // Thousands of passing cells need none: one of each rule and arm shows what is done.
+        const evidence =
+          outcome.verdict !== 'pass' || shown.has(cell)
+            ? { evidence: [...(world?.record.evidence() ?? []), ...record.evidence()] }
+            : {}
+        finish({ ...outcome, ...evidence, ...byHand(cell, outcome.verdict) })
         if (outcome.verdict !== 'pass' && world) {
           await world.end()
           world = undefined
@@ -207,6 +216,16 @@ export class Engine {
     }
     return this.#liveTrunk()
   }
+}
+
+/** The first cell of each rule and arm. */
+function firstOfEachArm(cells: readonly Cell[]): ReadonlySet<Cell> {
+  const first = new Map<string, Cell>()
+  for (const cell of cells) {
+    const arm = `${cell.rule.id} ${cell.arm}`
+    if (!first.has(arm)) first.set(arm, cell)
+  }
+  return new Set(first.values())
 }
 
 /** Groups the cells of one world; those that need their own stay alone. */

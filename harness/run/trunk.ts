@@ -37,9 +37,8 @@ export class Trunk {
     const link = hub.expect()
     const [command = '', ...words] = probeProgram(hub.socketPath, link.token)
     const child = spawn(command, words, { stdio: ['ignore', 'ignore', 'pipe'] })
-    let complaint = ''
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
-      complaint = (complaint + text).slice(-2000)
+      hub.stderr = (hub.stderr + text).slice(-2000)
     })
     const over = once(child, 'close').then(() => link.end('died'))
     // The run must be able to end while the root still lives: it dies with this process.
@@ -51,7 +50,7 @@ export class Trunk {
     } catch {
       await over
       await hub.close()
-      throw new HarnessError(`the probe does not start: ${complaint.trim() || 'it ended without a word'}`)
+      throw new HarnessError(`the probe does not start: ${hub.stderr.trim() || 'it ended without a word'}`)
     }
     hub.pace = paceOf(performance.now() - started)
     const member = makeMember('root', root, new CellRecord())
