@@ -28,7 +28,7 @@ matrix: runs the suite in one guest for each kernel and configuration, and puts 
   compares each with what "ipcns kconfig" predicts from the configuration
   --kernels LIST    5.10, 6.1, 6.12, newest: user-mode Linux from Debian's sources; stock-5.10 ... stock-newest:
                     Debian's own kernels under QEMU; linux-source-V@SUITE, linux-image-X@SUITE, or a path
-                    (stock-5.10,6.1,6.12,newest)
+                    (5.10,6.1,6.12,newest)
   --configs LIST    of the named configurations (all); a kernel that is built already has its own
   --profile NAME    as for "ipcns run" (quick); --rule GLOB as well
   --timeout SECONDS for one guest (3600)

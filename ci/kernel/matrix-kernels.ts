@@ -23,11 +23,8 @@ const SUITES = { '5.10': 'bullseye', '6.1': 'bookworm', '6.12': 'trixie' } as co
 /** Suites in which the newest kernel is looked for; they leapfrog one another. */
 const NEWEST = ['sid', 'trixie-backports', 'bookworm-backports']
 
-/**
- * The kernels that the matrix must show, oldest first. 5.10 is Debian's own build: as user-mode Linux it boots
- * Node, but a forked Node overwrites its parent there.
- */
-export const DEFAULT_KERNELS: readonly string[] = ['stock-5.10', '6.1', '6.12', 'newest']
+/** The kernels that the matrix must show, oldest first. */
+export const DEFAULT_KERNELS: readonly string[] = ['5.10', '6.1', '6.12', 'newest']
 
 const NAMED: Readonly<Record<string, (cache: string) => Promise<LoadedKernel>>> = {
   ...Object.fromEntries(

@@ -200,7 +200,7 @@ describe('a prediction', () => {
 describe('the words after matrix', () => {
   test('have defaults that show every kernel and configuration', () => {
     const request = readMatrixWords([])
-    expect(request.kernels.map(({ name }) => name)).toEqual(['stock-5.10', '6.1', '6.12', 'newest'])
+    expect(request.kernels.map(({ name }) => name)).toEqual(['5.10', '6.1', '6.12', 'newest'])
     expect(request.configs).toContain('no-ipc-ns')
     expect(request.profile).toBe('quick')
   })

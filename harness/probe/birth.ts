@@ -22,7 +22,11 @@ const libc = {
 export class IsTheChild extends Error {}
 
 const MADV_DOFORK = 11
-const LOWEST = 0x10000
+/**
+ * Above the two pages at 1 MB that user-mode Linux up to 5.11 maps into each process for itself: copied by a
+ * clone they kill the parent. Programs and their heaps begin at 4 MB or higher.
+ */
+const LOWEST = 0x200000
 /** Where the walk must end: a mapping that is VM_IO, as [vvar] is, would end it with EINVAL. */
 const limit = vvarStart() ?? 2 ** 47 - 4096
 
