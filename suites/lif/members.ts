@@ -23,6 +23,7 @@ import {
 } from '../../fixtures/rules.ts'
 import { watchNamespace } from '../../fixtures/sensors.ts'
 
+const FROM_INITIAL = 'namespace, made from the initial one'
 const WAYS = ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'] as const
 
 /** State letter of /proc/PID/stat: S sleeping, T stopped, t traced, Z zombie. */
@@ -51,11 +52,13 @@ export function memberRules(lif: Area): void {
       arms: { treatment: 'no member is left', control: 'another member is left' },
       flags: 'with NEWIPC',
       via: WAYS,
-      variants: EVIDENCES,
+      variants: [...EVIDENCES, FROM_INITIAL],
       async experiment(world) {
-        const proof = await proofBy(world, world.variant as Evidence)
-        const members = await inhabit(world, proof.home, proof.flags)
-        if (world.arm === 'control') await joinAs('another', proof.home, members[0])
+        const fromInitial = world.variant === FROM_INITIAL
+        const proof = await proofBy(world, fromInitial ? 'namespace' : (world.variant as Evidence))
+        const home = fromInitial ? await world.initial() : proof.home
+        const members = await inhabit(world, home, proof.flags)
+        if (world.arm === 'control') await joinAs('another', home, members[0])
         await proof.begin(members.at(-1) ?? members[0])
         const before = await proof.look()
         for (const member of members.reverse()) await endMembership(member, ending)

@@ -65,19 +65,27 @@ export function pinRules(lif: Area): void {
     since: '3.0',
     arms: { treatment: 'a descriptor of the namespace', control: 'a descriptor of the process' },
     flags: 'with NEWIPC',
-    variants: ['opened from outside', 'opened by the member', 'duplicate of a closed one'],
+    variants: [
+      'opened from outside',
+      'opened by the member',
+      'opened from the initial namespace',
+      'duplicate of a closed one',
+    ],
     async experiment(world) {
       const { outer, arm, variant } = world
       const stage = await setStage(world)
       const { member, holder, watch, furniture } = stage
-      let keeper = holder
+      let keeper =
+        variant === 'opened from the initial namespace'
+          ? await (await world.initial()).spawn('opener')
+          : holder
       let held: number
       if (arm === 'control') held = await holder.pidfd_open(member.pid)
       else if (variant === 'opened by the member') {
         keeper = await joinAs('opener', outer, member)
         held = await keeper.open('/proc/self/ns/ipc', O_RDONLY)
         await keeper.unshare(CLONE.NEWIPC)
-      } else held = await holder.open(await ipcFile(member), O_RDONLY)
+      } else held = await keeper.open(await ipcFile(member), O_RDONLY)
       if (variant === 'duplicate of a closed one') {
         const first = held
         held = await keeper.dup(first)

@@ -8,10 +8,12 @@ import {
   CLONE,
   type ComparisonWorld,
   cloneBits,
+  EACCES,
   EINVAL,
   type Flag,
   failed,
   type Member,
+  oneOf,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
 
@@ -92,10 +94,12 @@ export function forcedRules(sha: Area): void {
           kept,
         }
       }),
-    shared: ({ written, wroteThere }) =>
-      failed(written)
+    shared: ({ written, wroteThere }, { relation }) =>
+      // Both sides in user namespaces that do not own this one: neither may write.
+      failed(written) && relation.user === 'apart'
         ? { before: 'there', set: 0, elsewhere: 0, after: 'there', ownAfter: 'there', laterIs: 'there' }
         : {
+            written: 1,
             before: 'there',
             set: 1,
             inherited: 1,
@@ -104,12 +108,19 @@ export function forcedRules(sha: Area): void {
             after: 'gone',
             ownAfter: 'gone',
             laterIs: 'gone',
-            ...(failed(wroteThere) ? { here: 0, kept: 'there' } : { here: 1, kept: 'gone' }),
+            back: 1,
+            // From a user namespace of one's own it depends on the ids that are mapped into it.
+            wroteThere: relation.user === 'same' ? 1 : oneOf(1, EACCES),
+            here: failed(wroteThere) ? 0 : 1,
+            kept: failed(wroteThere) ? 'there' : 'gone',
           },
-    isolated: ({ written }, { relation }) =>
-      failed(written) && relation.user === 'apart'
-        ? { before: 'there', set: 0, elsewhere: 0, after: 'there', laterIs: 'there', kept: 'there' }
+    isolated: ({ written }, { relation, scene }) => {
+      const otherIsInitial = scene.direction === 'child-to-initial' && relation.user === 'same'
+      const found = otherIsInitial ? {} : { found: 0 }
+      return failed(written) && relation.user === 'apart'
+        ? { ...found, before: 'there', set: 0, elsewhere: 0, after: 'there', laterIs: 'there', kept: 'there' }
         : {
+            ...found,
             written: 1,
             before: 'there',
             set: 1,
@@ -120,9 +131,11 @@ export function forcedRules(sha: Area): void {
             ownAfter: 'gone',
             laterIs: 'there',
             back: 1,
+            wroteThere: relation.user === 'same' ? 1 : oneOf(1, EACCES),
             here: 0,
             kept: 'there',
-          },
+          }
+    },
   })
 
   sha.comparison('SHA-10', {
