@@ -4,6 +4,7 @@ import {
   type Area,
   EACCES,
   EPERM,
+  type Member,
   oneOf,
   touchesInitial,
   type VisibilityWorld,
