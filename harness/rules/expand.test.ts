@@ -22,7 +22,8 @@ describe.each(PROFILES)('the %s profile', (profile) => {
     expect(new Set(cells.map(({ rule }) => rule.id)).size).toBe(rules.length)
   })
 
-  test('puts the object in every place, seen from every direction', () => {
+  // The quick profile shows both arms from a few places only.
+  test.skipIf(profile === 'quick')('puts the object in every place, seen from every direction', () => {
     for (const rule of rules) {
       if (rule.kind !== 'visibility' || rule.scenes) continue
       const seen = new Set(

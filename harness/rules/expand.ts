@@ -54,91 +54,98 @@ function turn<Item>(items: readonly Item[], number: number): Item {
   return items[number % items.length] as Item
 }
 
-/** Every scene with and three without NEWIPC; the ways in take turns. */
-function quick(): Combination[] {
-  const treated = SCENES.map((scene, number) => ({
-    scene,
-    via: turn(SYSTEM_CALL_WAYS, number),
-    flags: ['NEWIPC'] as const,
-  }))
-  const controls = SCENES.slice(0, 3).map((scene, number) => ({
-    scene,
-    via: turn(SYSTEM_CALL_WAYS, number),
-    flags: [] as const,
-  }))
-  return [...treated, ...controls]
+function wayFor(number: number): WayIn {
+  return turn(SYSTEM_CALL_WAYS, number)
+}
+
+const NEWIPC: readonly Flag[] = ['NEWIPC']
+const NONE: readonly Flag[] = []
+
+/**
+ * The fewest that show both arms: from the parent, from the initial namespace and from one place more. The
+ * ways in and the third place take turns with the rule's variants.
+ */
+function quick(variant: number): Combination[] {
+  const third = turn(SCENES.slice(2), variant)
+  return [
+    ...[PLAIN, FROM_INITIAL, third].map((scene, number) => ({
+      scene,
+      via: wayFor(number + variant),
+      flags: NEWIPC,
+    })),
+    ...[PLAIN, third].map((scene, number) => ({ scene, via: wayFor(number + variant), flags: NONE })),
+  ]
+}
+
+/** Every scene, every way in and every flag set of the mission; where one is the subject the others take turns. */
+function standard(variant: number): Combination[] {
+  const sets = bothWays(MISSION)
+  return [
+    ...quick(variant),
+    ...SCENES.map((scene, number) => ({ scene, via: wayFor(number + variant), flags: NEWIPC })),
+    ...SYSTEM_CALL_WAYS.map((via) => ({ scene: PLAIN, via, flags: NEWIPC })),
+    ...sets.map((flags, number) => ({ scene: PLAIN, via: wayFor(number + variant), flags })),
+    ...SCENES.slice(1).map((scene, row) => ({
+      scene,
+      via: wayFor(row + variant + 2),
+      flags: turn(sets, 2 * row + variant),
+    })),
+    ...(variant === 0 ? COMMANDS : []),
+  ]
 }
 
 const COMMANDS: readonly Combination[] = COMMAND_WAYS.flatMap((via) =>
-  [['NEWIPC'] as const, [] as const].map((flags) => ({ scene: FROM_INITIAL, via, flags })),
+  [NEWIPC, NONE].map((flags) => ({ scene: FROM_INITIAL, via, flags })),
 )
 
-/** Every way in with and without NEWIPC, every flag set by two ways in, every scene with four flag sets. */
-function standard(): Combination[] {
-  const sets = bothWays(MISSION)
-  return [
-    ...quick(),
-    ...SYSTEM_CALL_WAYS.flatMap((via) =>
-      [['NEWIPC'] as const, [] as const].map((flags) => ({ scene: PLAIN, via, flags })),
-    ),
-    ...sets.flatMap((flags, number) =>
-      [0, 2].map((step) => ({ scene: PLAIN, via: turn(SYSTEM_CALL_WAYS, number + step), flags })),
-    ),
-    ...SCENES.slice(1).flatMap((scene, row) =>
-      [0, 1, 2, 3].map((column) => ({
-        scene,
-        via: turn(SYSTEM_CALL_WAYS, row + column),
-        // Three and four are no multiples of each other: in six scenes every set has its turn.
-        flags: turn(sets, 4 * row + 3 * column),
-      })),
-    ),
-    ...COMMANDS,
-  ]
-}
-
 /** The standard ones, and every subset of the flags; ways in and scenes take turns, so that each pair occurs. */
-function full(): Combination[] {
+function full(variant: number): Combination[] {
   const more = EVERY_SUBSET.flatMap((flags, row) =>
     [0, 1].map((column) => ({
-      scene: turn(SCENES, row + column),
-      via: turn(SYSTEM_CALL_WAYS, row + 2 * column),
+      scene: turn(SCENES, row + column + variant),
+      via: wayFor(row + 2 * column),
       flags,
     })),
   )
-  return [...standard(), ...more]
+  return [...standard(variant), ...more]
 }
 
-/** What a rule that is about flags runs in every profile: each flag set by each way in, in each scene. */
+/** For a rule that is about flags, the quick profile: each flag set once. */
+function eachFlagSet(): Combination[] {
+  const sets = bothWays(EACH_FLAG)
+  return [...quick(0), ...sets.map((flags, number) => ({ scene: PLAIN, via: wayFor(number), flags }))]
+}
+
+/** For a rule that is about flags: each flag set by each way in, and in each scene. */
 function aboutFlags(): Combination[] {
   const sets = bothWays(EACH_FLAG)
   return [
-    ...quick(),
+    ...standard(0),
     ...sets.flatMap((flags) => SYSTEM_CALL_WAYS.map((via) => ({ scene: PLAIN, via, flags }))),
     ...SCENES.slice(1).flatMap((scene, row) =>
-      sets.map((flags, column) => ({ scene, via: turn(SYSTEM_CALL_WAYS, row + column), flags })),
+      sets.map((flags, column) => ({ scene, via: wayFor(row + column), flags })),
     ),
-    ...COMMANDS,
   ]
 }
 
-/** Every subset by every way in, for a rule whose outcome depends on them. */
+/** For a rule that is about flags, the full profile: every subset by every way in. */
 function whole(): Combination[] {
   const product = EVERY_SUBSET.flatMap((flags) =>
     SYSTEM_CALL_WAYS.map((via) => ({ scene: PLAIN, via, flags })),
   )
-  return [...aboutFlags(), ...full(), ...product]
+  return [...aboutFlags(), ...full(0), ...product]
 }
 
-const ABOUT_FLAGS: Readonly<Record<Profile, readonly Combination[]>> = {
-  quick: aboutFlags(),
-  default: aboutFlags(),
-  full: whole(),
+const ABOUT_FLAGS: Readonly<Record<Profile, () => Combination[]>> = {
+  quick: eachFlagSet,
+  default: aboutFlags,
+  full: whole,
 }
 
-const COMBINATIONS: Readonly<Record<Profile, readonly Combination[]>> = {
-  quick: quick(),
-  default: standard(),
-  full: full(),
+const COMBINATIONS: Readonly<Record<Profile, (variant: number) => Combination[]>> = {
+  quick,
+  default: standard,
+  full,
 }
 
 /**
@@ -152,15 +159,17 @@ function possible({ scene, via, flags }: Combination): boolean {
 function combinationsOf(
   rule: VisibilityRule<Record<string, unknown>>,
   profile: Profile,
+  variant: number,
 ): readonly Combination[] {
   const { flags: wanted, aboutFlags } = rule
-  if (aboutFlags) return ABOUT_FLAGS[profile]
-  const combinations = COMBINATIONS[profile]
-  if (profile !== 'quick' || !wanted) return combinations
-  // The quick profile has two flag sets; a rule that wants others gets the plainest it wants instead.
+  if (aboutFlags) return ABOUT_FLAGS[profile]()
+  const combinations = COMBINATIONS[profile](variant)
+  if (!wanted) return combinations
+  // Where a rule does not want a combination's flags, it gets the plainest it wants instead.
   const instead = (flags: readonly Flag[]): readonly Flag[] =>
-    bothWays(EACH_FLAG).find((set) => set.includes('NEWIPC') === flags.includes('NEWIPC') && wanted(set)) ??
-    flags
+    [flags, ...bothWays(EACH_FLAG)].find(
+      (set) => set.includes('NEWIPC') === flags.includes('NEWIPC') && wanted(set),
+    ) ?? flags
   return combinations.map((combination) => ({ ...combination, flags: instead(combination.flags) }))
 }
 
@@ -169,42 +178,27 @@ function visibilityCells(
   profile: Profile,
   disposable: boolean,
 ): Cell[] {
-  const seen = new Set<string>()
-  const cells: Cell[] = []
-  for (const combination of combinationsOf(rule, profile)) {
-    const { scene, via, flags } = combination
-    if (!possible(combination)) continue
-    if (rule.via && !rule.via.includes(via)) continue
-    if (rule.scenes && !rule.scenes(scene)) continue
-    if (rule.flags && !rule.flags(flags)) continue
-    if (rule.writesSysctls && touchesInitial(scene) && !disposable) continue
-    for (const variant of rule.variants ?? ['']) {
-      const id = [
-        variant ? `${rule.id}:${variant}` : rule.id,
-        scene.place,
-        scene.direction,
-        via,
-        flagNames(flags),
-      ].join('/')
-      if (seen.has(id)) continue
-      seen.add(id)
-      cells.push({
-        id,
-        rule,
-        arm: flags.includes('NEWIPC') ? 'treatment' : 'control',
-        scene,
-        via,
-        flags,
-        variant,
-      })
+  const cells = new Map<string, Cell>()
+  for (const [number, variant] of (rule.variants ?? ['']).entries()) {
+    for (const combination of combinationsOf(rule, profile, number)) {
+      const { scene, via, flags } = combination
+      if (!possible(combination)) continue
+      if (rule.via && !rule.via.includes(via)) continue
+      if (rule.scenes && !rule.scenes(scene)) continue
+      if (rule.flags && !rule.flags(flags)) continue
+      if (rule.writesSysctls && touchesInitial(scene) && !disposable) continue
+      const name = variant ? `${rule.id}:${variant}` : rule.id
+      const id = [name, scene.place, scene.direction, via, flagNames(flags)].join('/')
+      const arm = flags.includes('NEWIPC') ? 'treatment' : 'control'
+      if (!cells.has(id)) cells.set(id, { id, rule, arm, scene, via, flags, variant })
     }
   }
-  return cells
+  return [...cells.values()]
 }
 
 function comparisonCells(rule: Rule & ComparisonRule<Record<string, unknown>>, profile: Profile): Cell[] {
   const all = rule.flags === 'with NEWIPC' ? withNewipc(profile) : (rule.flags ?? [['NEWIPC']])
-  const sets = profile === 'quick' && rule.flags === 'with NEWIPC' ? all.slice(0, 1) : all
+  const sets = profile === 'quick' ? all.slice(0, 1) : all
   const ways = rule.via ?? ['clone']
   const pairs = sets.flatMap((flags, number) =>
     (number === 0 && profile !== 'quick' ? ways : ways.slice(0, 1)).map((via) => ({ flags, via })),
@@ -235,7 +229,7 @@ function comparisonCells(rule: Rule & ComparisonRule<Record<string, unknown>>, p
 function withNewipc(profile: Profile): readonly (readonly Flag[])[] {
   return profile === 'full'
     ? EVERY_SUBSET.filter((flags) => flags.includes('NEWIPC'))
-    : EACH_FLAG.map((flags) => ['NEWIPC', ...flags] as Flag[])
+    : MISSION.map((flags) => ['NEWIPC', ...flags] as Flag[])
 }
 
 /** The cells of one rule in a profile, each with an id that is unique and the same from run to run. */
