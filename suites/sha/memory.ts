@@ -1,4 +1,5 @@
 /** What attached and locked segments keep, and what else gets at their memory. */
+import { withInitialSysctl } from '../../fixtures/initial-sysctls.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
 import {
   type Area,
@@ -145,40 +146,42 @@ export function memoryRules(sha: Area): void {
     source: ['shmget(2) SHM_HUGETLB', 'ipc/shm.c: newseg'],
     needs: ['SYSVIPC', 'POSIX_MQUEUE', 'huge pages'],
     arms: { treatment: 'its IPC namespace dies', control: 'another member is left' },
-    async experiment(world) {
-      const { outer, enter, arm, fresh } = world
-      const key = fresh.key()
-      const member = await enter('member')
-      const another = arm === 'control' ? await joinAs('another', outer, member) : undefined
-      const watch = await watchNamespace(outer, member)
-      const bytes = await hugePageBytes(outer)
-      const segment = await member.shmget(key, bytes, IPC_CREAT | IPC_EXCL | SHM_HUGETLB | 0o600)
-      const memory = await member.try.shmat(segment)
-      const poked = failed(memory) ? memory : await member.try.poke(memory, 'huge')
-      const byKey = await outer.try.shmget(key, 0, 0)
-      const byId = await outer.try.shmctlStat(segment)
-      await member.killAndReap()
-      if (another) {
-        const found = await another.try.shmctlStat(segment)
-        const there = await another.try.shmat(segment)
-        return {
-          poked,
-          byKey,
-          byId,
-          content: failed(there) ? there : await another.try.peek(there, 16),
-          namespace: await watch.look(),
-          stays: failed(found) ? found : found.perm.key === key,
+    // The pool may have one page only.
+    experiment: (world) =>
+      withInitialSysctl('vm/nr_hugepages', async () => {
+        const { outer, enter, arm, fresh } = world
+        const key = fresh.key()
+        const member = await enter('member')
+        const another = arm === 'control' ? await joinAs('another', outer, member) : undefined
+        const watch = await watchNamespace(outer, member)
+        const bytes = await hugePageBytes(outer)
+        const segment = await member.shmget(key, bytes, IPC_CREAT | IPC_EXCL | SHM_HUGETLB | 0o600)
+        const memory = await member.try.shmat(segment)
+        const poked = failed(memory) ? memory : await member.try.poke(memory, 'huge')
+        const byKey = await outer.try.shmget(key, 0, 0)
+        const byId = await outer.try.shmctlStat(segment)
+        await member.killAndReap()
+        if (another) {
+          const found = await another.try.shmctlStat(segment)
+          const there = await another.try.shmat(segment)
+          return {
+            poked,
+            byKey,
+            byId,
+            content: failed(there) ? there : await another.try.peek(there, 16),
+            namespace: await watch.look(),
+            stays: failed(found) ? found : found.perm.key === key,
+          }
         }
-      }
-      const namespace = await watch.end(world)
-      // The pool has room again for what was in it.
-      const next = await outer.spawn('next', ['NEWIPC'])
-      const room = await world.eventually(
-        () => next.try.shmget(IPC_PRIVATE, bytes, IPC_CREAT | SHM_HUGETLB | 0o600),
-        (seen) => !failed(seen),
-      )
-      return { poked, byKey, byId, namespace, room: failed(room) ? room : 'room' }
-    },
+        const namespace = await watch.end(world)
+        // The pool has room again for what was in it.
+        const next = await outer.spawn('next', ['NEWIPC'])
+        const room = await world.eventually(
+          () => next.try.shmget(IPC_PRIVATE, bytes, IPC_CREAT | SHM_HUGETLB | 0o600),
+          (seen) => !failed(seen),
+        )
+        return { poked, byKey, byId, namespace, room: failed(room) ? room : 'room' }
+      }),
     treatment: () => ({ poked: 5, byKey: ENOENT, byId: EINVAL, namespace: 'destroyed', room: 'room' }),
     control: () => ({
       poked: 5,
