@@ -1,6 +1,6 @@
 // Bundles the two programs that must run without a TypeScript loader: the `ipcns` command and the probe.
 // Runs from `npm ci` (prepare) and, when a source is newer than the bundle, from harness/bin/ipcns.mjs.
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync, renameSync, statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
@@ -38,7 +38,10 @@ function newest(directories) {
   return latest
 }
 
-/** Writes both bundles; rejects with esbuild's own message when a source does not parse. */
+/**
+ * Writes both bundles; rejects with esbuild's own message when a source does not parse. Each takes its place
+ * in one step: a run that starts at the same time finds the old one or the new one, never half of one.
+ */
 export async function build() {
   const { build: bundle } = await import('esbuild')
   const common = {
@@ -48,20 +51,14 @@ export async function build() {
     packages: 'external',
     logLevel: 'silent',
   }
+  const make = async (entry, file, options) => {
+    const outfile = `${file}.${process.pid}`
+    await bundle({ ...common, ...options, entryPoints: [join(top, entry)], outfile })
+    renameSync(outfile, file)
+  }
   await Promise.all([
-    bundle({
-      ...common,
-      entryPoints: [join(top, 'harness/bin/ipcns.ts')],
-      outfile: bundles.command,
-      format: 'esm',
-      loader: { '.eta': 'text' },
-    }),
-    bundle({
-      ...common,
-      entryPoints: [join(top, 'harness/probe/main.ts')],
-      outfile: bundles.probe,
-      format: 'cjs',
-    }),
+    make('harness/bin/ipcns.ts', bundles.command, { format: 'esm', loader: { '.eta': 'text' } }),
+    make('harness/probe/main.ts', bundles.probe, { format: 'cjs' }),
   ])
 }
 
