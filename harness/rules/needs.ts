@@ -27,7 +27,9 @@ export function needsOf(cell: Cell): RequirementName[] {
   const needs = new Set<RequirementName>(['IPC_NS'])
   const outside = cell.rule.kind === 'visibility' && (touchesInitial(cell.scene) || cell.via.endsWith('(1)'))
   const unprivileged = outside && cell.flags.includes('NEWUSER') && !cell.via.startsWith('setns')
-  const nothingMade = outside && cell.flags.length === 0 && !cell.via.startsWith('setns')
+  // Joining takes privilege also where the namespace joined is the own one.
+  const joins = cell.via.startsWith('setns') || cell.via === 'nsenter(1)'
+  const nothingMade = outside && cell.flags.length === 0 && !joins
   // The private namespace that everything else starts from is made without NEWUSER.
   if (!unprivileged && !nothingMade) needs.add('CAP_SYS_ADMIN')
   for (const flag of cell.flags) if (!(unprivileged && flag === 'NEWNS')) needs.add(OF_FLAG[flag])

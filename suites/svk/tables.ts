@@ -18,11 +18,13 @@ import {
   EINVAL,
   ENOENT,
   ENOSPC,
+  ENOSYS,
   failed,
   IPC_CREAT,
   IPC_NOWAIT,
   Matcher,
   type Member,
+  O_RDWR,
   type Outcome,
   oneOf,
   succeeds,
@@ -304,7 +306,7 @@ export function addTableRules(svk: Area): void {
   svk.comparison('SVK-20', {
     says: 'a new IPC namespace is empty: nothing of its creator’s is copied into it',
     source: ['ipc_namespaces(7)', 'ipc/util.c: ipc_init_ids', 'ipc/namespace.c: create_ipc_ns'],
-    needs: ['SYSVIPC', 'POSIX_MQUEUE'],
+    needs: ['SYSVIPC'],
     variants: ['private', 'initial'],
     arms: { treatment: 'made with CLONE_NEWIPC', control: 'made without it' },
     flags: 'with NEWIPC',
@@ -313,7 +315,9 @@ export function addTableRules(svk: Area): void {
       const { outer, enter, initial, arm, flags, variant, fresh } = world
       const creator = variant === 'initial' ? await initial() : outer
       // Two of each, so that neither the first nor the last is the one that is looked for.
-      const labels = OBJECT_KINDS.map((kind) => ({
+      const withQueues = (await creator.try.mq_open(fresh.name(), O_RDWR)) !== ENOSYS
+      const kinds = withQueues ? OBJECT_KINDS : SYSTEM_V_KINDS
+      const labels = kinds.map((kind) => ({
         kind,
         label: OBJECTS[kind].label(fresh),
         other: OBJECTS[kind].label(fresh),
@@ -336,10 +340,10 @@ export function addTableRules(svk: Area): void {
           used[`${kind} at ${index}`] = failed(status) ? status : 'something'
         }
       }
-      return { found, used }
+      return { kinds, found, used }
     },
-    treatment: () => ({
-      found: eachKind(ENOENT),
+    treatment: ({ kinds }) => ({
+      found: eachOf(kinds, ENOENT),
       used: {
         msg: 0,
         'msg at 0': EINVAL,
@@ -352,7 +356,7 @@ export function addTableRules(svk: Area): void {
         'shm at 1': EINVAL,
       },
     }),
-    control: () => ({ found: eachKind('found') }),
+    control: ({ kinds }) => ({ found: eachOf(kinds, 'found') }),
   })
 
   svk.comparison('SVK-22', {
@@ -407,8 +411,8 @@ export function addTableRules(svk: Area): void {
 }
 
 /** Both objects of each family found alike. */
-function eachKind(both: unknown): unknown {
-  return Object.fromEntries(OBJECT_KINDS.map((kind) => [kind, [both, both]]))
+function eachOf(kinds: readonly ObjectKind[], both: unknown): unknown {
+  return Object.fromEntries(kinds.map((kind) => [kind, [both, both]]))
 }
 
 const LIMIT_FILE = { msg: 'msgmni', sem: 'sem', shm: 'shmmni' } as const
