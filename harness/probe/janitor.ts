@@ -80,12 +80,12 @@ export function sweep(): void {
   for (const object of announced.values()) quietly(() => removeByKey(object))
   rmSync(leftovers, { recursive: true, force: true })
   if (!ledger) return
-  unlinkSync(ledger.file)
   closeSync(ledger.descriptor)
+  rmSync(ledger.file, { force: true })
   try {
     rmdirSync(ledger.directory)
   } catch {
-    // Another run's ledger is in it.
+    // Another run's ledger is in it, or it is gone already.
   }
 }
 

@@ -95,7 +95,10 @@ try {
   serve()
   status = 0
 } finally {
-  if (isJanitor()) sweep()
-  // Node's own way out would join threads that a clone does not have; a worker just ends its thread.
-  if (isMainThread) exit(status)
+  try {
+    if (isJanitor()) sweep()
+  } finally {
+    // Node's own way out would join threads that a clone does not have; a worker just ends its thread.
+    if (isMainThread) exit(status)
+  }
 }

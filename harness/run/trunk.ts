@@ -1,6 +1,5 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { HarnessError } from '../link/failure.ts'
 import { Hub } from '../link/hub.ts'
@@ -156,5 +155,6 @@ function ignore(call: Promise<unknown>): void {
 
 function ledgerDirectory(): string {
   const uid = process.getuid?.() ?? 0
-  return uid === 0 ? '/run/ipcns' : join(process.env.XDG_RUNTIME_DIR ?? tmpdir(), `ipcns-ledger-${uid}`)
+  // Not below TMPDIR, which is the run's own and is gone before the janitor.
+  return uid === 0 ? '/run/ipcns' : join(process.env.XDG_RUNTIME_DIR ?? '/tmp', `ipcns-ledger-${uid}`)
 }
