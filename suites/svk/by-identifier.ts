@@ -1,18 +1,11 @@
 /** Objects by their identifier: every call that takes one. */
+
 import { makePinned, makeTwins, sideInInitial } from '../../fixtures/identifiers.ts'
-import {
-  EMPTY,
-  SYSTEM_V_KINDS,
-  type SystemVFamily,
-  type SystemVKind,
-  systemV,
-} from '../../fixtures/objects.ts'
+import { EMPTY, SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
 import {
   type Area,
   EINVAL,
   ENOENT,
-  ENOMEM,
-  EPERM,
   failed,
   HarnessError,
   IPC_CREAT,
@@ -20,115 +13,12 @@ import {
   IPC_PRIVATE,
   type Member,
   MSG_COPY,
-  MSG_EXCEPT,
   type Outcome,
-  oneOf,
-  SEM_UNDO,
-  SHM_RDONLY,
-  succeeds,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
+import { CALLS, CHANGED } from './calls.ts'
 
 const LASTING = { shm: ['lasting segments'] } as const
-
-/** Outcomes by call. */
-type Outcomes = Readonly<Record<string, unknown>>
-
-/** Attaches and detaches: 'attached', or the errno. */
-async function attach(member: Member, id: number, flags: number, text?: string): Promise<unknown> {
-  const address = await member.try.shmat(id, flags)
-  if (failed(address)) return address
-  if (text !== undefined) await member.writeMemory(address, text)
-  await member.shmdt(address)
-  return 'attached'
-}
-
-/**
- * Every call that uses an object by its identifier, besides IPC_STAT (SVK-07), IPC_RMID (SVK-08) and
- * MSG_COPY (SVK-23), in this order on an object that holds the mark 41; with what each gives to a member.
- */
-const CALLS: Readonly<
-  Record<SystemVKind, { use(member: Member, id: number): Promise<Outcomes>; succeed: Outcomes }>
-> = {
-  msg: {
-    use: async (member, id) => ({
-      msgsnd: await member.try.msgsnd(id, 2, 'intruder', IPC_NOWAIT),
-      'msgsnd that may wait': await member.try.msgsnd(id, 3, 'intruder', 0),
-      'msgrcv of any type': await member.try.msgrcv(id, 64, 0, IPC_NOWAIT),
-      'msgrcv of a type': await member.try.msgrcv(id, 64, 3, IPC_NOWAIT),
-      'msgrcv of other types': await member.try.msgrcv(id, 64, 7, IPC_NOWAIT | MSG_EXCEPT),
-      IPC_SET: await member.try.msgctlSet(id, { uid: 0, gid: 0, mode: 0o640, qbytes: 512 }),
-    }),
-    succeed: {
-      msgsnd: 0,
-      'msgsnd that may wait': 0,
-      'msgrcv of any type': { type: 1, text: '41' },
-      'msgrcv of a type': { type: 3, text: 'intruder' },
-      'msgrcv of other types': { type: 2, text: 'intruder' },
-      IPC_SET: 0,
-    },
-  },
-  sem: {
-    use: async (member, id) => ({
-      GETVAL: await member.try.semctlGet(id, 0),
-      GETALL: await member.try.semctlGetAll(id, 3),
-      GETPID: await member.try.semctlGet(id, 0, 'GETPID'),
-      GETNCNT: await member.try.semctlGet(id, 0, 'GETNCNT'),
-      GETZCNT: await member.try.semctlGet(id, 0, 'GETZCNT'),
-      semop: await member.try.semop(id, [{ index: 1, change: 1, flags: IPC_NOWAIT }]),
-      'semop of two': await member.try.semop(id, [
-        { index: 1, change: 2 },
-        { index: 2, change: 0, flags: IPC_NOWAIT },
-      ]),
-      semtimedop: await member.try.semop(id, [{ index: 0, change: -1 }], 1000),
-      // Up and down: nothing is left to undo.
-      'semop with SEM_UNDO': await member.try.semop(id, [{ index: 0, change: 3, flags: SEM_UNDO }]),
-      'semop back': await member.try.semop(id, [{ index: 0, change: -3, flags: SEM_UNDO | IPC_NOWAIT }]),
-      SETVAL: await member.try.semctlSetValue(id, 2, 5),
-      SETALL: await member.try.semctlSetAll(id, [7, 8, 9]),
-      IPC_SET: await member.try.semctlSet(id, { uid: 0, gid: 0, mode: 0o640 }),
-    }),
-    succeed: {
-      GETVAL: 41,
-      GETALL: [41, 0, 0],
-      GETPID: succeeds,
-      GETNCNT: 0,
-      GETZCNT: 0,
-      semop: 0,
-      'semop of two': 0,
-      semtimedop: 0,
-      'semop with SEM_UNDO': 0,
-      'semop back': 0,
-      SETVAL: 0,
-      SETALL: 0,
-      IPC_SET: 0,
-    },
-  },
-  shm: {
-    use: async (member, id) => ({
-      shmat: await attach(member, id, 0, '99'),
-      'shmat read-only': await attach(member, id, SHM_RDONLY),
-      SHM_LOCK: await member.try.shmctlLock(id, 'SHM_LOCK'),
-      SHM_UNLOCK: await member.try.shmctlLock(id, 'SHM_UNLOCK'),
-      IPC_SET: await member.try.shmctlSet(id, { uid: 0, gid: 0, mode: 0o640 }),
-    }),
-    succeed: {
-      shmat: 'attached',
-      'shmat read-only': 'attached',
-      // The owner without CAP_IPC_LOCK is held to RLIMIT_MEMLOCK.
-      SHM_LOCK: oneOf(0, ENOMEM, EPERM),
-      SHM_UNLOCK: 0,
-      IPC_SET: 0,
-    },
-  },
-}
-
-/** The actor's object as it is after a member has made all those calls. */
-const CHANGED: Readonly<Record<SystemVKind, Outcomes>> = {
-  msg: { mode: 0o640, content: undefined },
-  sem: { mode: 0o640, content: 7 },
-  shm: { mode: 0o640, content: 99 },
-}
 
 async function modeOf(family: SystemVFamily, member: Member, id: number): Promise<unknown> {
   const seen = await family.stat(member, id)

@@ -1,0 +1,180 @@
+/** What a new namespace begins with: identifiers from 0, no objects, limits of its own. */
+import { sideInInitial } from '../../fixtures/identifiers.ts'
+import {
+  type Label,
+  OBJECT_KINDS,
+  OBJECTS,
+  type ObjectKind,
+  SYSTEM_V,
+  SYSTEM_V_KINDS,
+  systemV,
+} from '../../fixtures/objects.ts'
+import {
+  type Area,
+  differs,
+  EINVAL,
+  ENOENT,
+  ENOSPC,
+  ENOSYS,
+  failed,
+  IPC_CREAT,
+  type Member,
+  O_RDWR,
+  oneOf,
+  succeeds,
+} from '../../fixtures/rules.ts'
+
+const LASTING = { shm: ['lasting segments'] } as const
+
+const LIMIT_FILE = { msg: 'msgmni', sem: 'sem', shm: 'shmmni' } as const
+
+export function addNewNamespaceRules(svk: Area): void {
+  svk.visibility('SVK-13', {
+    says: 'every new IPC namespace gives its identifiers in the same order from 0, whatever others have used up',
+    source: ['ipc/util.c: ipc_idr_alloc, ipc_init_ids', 'ipc_namespaces(7)'],
+    needs: ['SYSVIPC'],
+    variants: SYSTEM_V_KINDS,
+    variantNeeds: LASTING,
+    ownWorld: true,
+    // The observer is to be in a namespace that was just made.
+    scenes: ({ direction }) => direction !== 'child-to-initial' && direction !== 'child-to-parent',
+    async experiment(world) {
+      const { actor, observer, fresh } = world
+      const family = systemV(world)
+      // More than the indices that are used round and round, so that the sequence number goes on too.
+      if (!sideInInitial(world, 'actor')) await actor.burnIdentifiers(family.kind, 150)
+      const last = await family.make(actor, fresh.key())
+      const ids: number[] = []
+      for (let made = 0; made < 3; made += 1) ids.push(await family.make(observer, fresh.key()))
+      await family.remove(observer, ids[2] ?? -1)
+      const afterRemoval = await family.make(observer, fresh.key())
+      if (world.relation.ipc === 'different' && afterRemoval !== 3)
+        world.note('an index is used again at once, as before Linux 5.2')
+      return { last, ids, first: ids[0], afterRemoval }
+    },
+    shared: () => ({ first: differs(0) }),
+    // Before Linux 5.2 the index was used again with the next sequence number.
+    isolated: (_, world) => ({
+      ids: [0, 1, 2],
+      afterRemoval: oneOf(3, 2 + 0x8000),
+      ...(sideInInitial(world, 'actor') ? {} : { last: differs(0) }),
+    }),
+  })
+
+  svk.comparison('SVK-20', {
+    says: 'a new IPC namespace is empty: nothing of its creator’s is copied into it',
+    source: ['ipc_namespaces(7)', 'ipc/util.c: ipc_init_ids', 'ipc/namespace.c: create_ipc_ns'],
+    needs: ['SYSVIPC'],
+    variants: ['private', 'initial'],
+    arms: { treatment: 'made with CLONE_NEWIPC', control: 'made without it' },
+    flags: 'with NEWIPC',
+    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    async experiment(world) {
+      const { outer, enter, initial, arm, flags, variant, fresh } = world
+      const creator = variant === 'initial' ? await initial() : outer
+      // Two of each, so that neither the first nor the last is the one that is looked for.
+      const withQueues = (await creator.try.mq_open(fresh.name(), O_RDWR)) !== ENOSYS
+      const kinds = withQueues ? OBJECT_KINDS : SYSTEM_V_KINDS
+      const labels = kinds.map((kind) => ({
+        kind,
+        label: OBJECTS[kind].label(fresh),
+        other: OBJECTS[kind].label(fresh),
+      }))
+      for (const { kind, label, other } of labels)
+        for (const name of [label, other]) await makeLasting(creator, kind, name)
+      const newcomer = await enter('newcomer', {
+        from: creator,
+        flags: arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWIPC'),
+      })
+      const found: Record<string, unknown> = {}
+      const used: Record<string, unknown> = {}
+      for (const { kind, label, other } of labels)
+        found[kind] = [await OBJECTS[kind].find(newcomer, label), await OBJECTS[kind].find(newcomer, other)]
+      for (const kind of SYSTEM_V_KINDS) {
+        const seen = await SYSTEM_V[kind].used(newcomer)
+        used[kind] = failed(seen) ? seen : seen.used
+        for (const index of [0, 1]) {
+          const status = await SYSTEM_V[kind].stat(newcomer, index, 'index, any mode')
+          used[`${kind} at ${index}`] = failed(status) ? status : 'something'
+        }
+      }
+      return { kinds, found, used }
+    },
+    treatment: ({ kinds }) => ({
+      found: eachOf(kinds, ENOENT),
+      used: {
+        msg: 0,
+        'msg at 0': EINVAL,
+        'msg at 1': EINVAL,
+        sem: 0,
+        'sem at 0': EINVAL,
+        'sem at 1': EINVAL,
+        shm: 0,
+        'shm at 0': EINVAL,
+        'shm at 1': EINVAL,
+      },
+    }),
+    control: ({ kinds }) => ({ found: eachOf(kinds, 'found') }),
+  })
+
+  svk.comparison('SVK-22', {
+    says: 'the limit on the number of objects is each IPC namespace’s own, and only its own objects count',
+    source: [
+      'msgget(2), semget(2), shmget(2) ERRORS ENOSPC',
+      'proc(5) msgmni, sem, shmmni',
+      'ipc/util.c: ipc_addid',
+    ],
+    needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
+    variants: ['msg', 'sem', 'shm', 'msg-initial', 'sem-initial', 'shm-initial'],
+    variantNeeds: { 'shm-initial': ['lasting segments'] },
+    arms: { treatment: 'another namespace has more objects', control: 'the same namespace has' },
+    async experiment(world) {
+      const { outer, enter, initial, stranger, arm, variant, fresh } = world
+      const family = systemV(world)
+      const crowded = variant.endsWith('-initial') && arm === 'treatment' ? await initial() : outer
+      for (let made = 0; made < 5; made += 1) await family.make(crowded, fresh.key())
+      const limited =
+        arm === 'control'
+          ? outer
+          : crowded === outer
+            ? await enter('limited')
+            : await enter('limited', { from: crowded })
+      await limited.writeFile(
+        `/proc/sys/kernel/${LIMIT_FILE[family.kind]}`,
+        family.kind === 'sem' ? '250 32000 100 3' : '3',
+      )
+      const made = await limited.makeUntilRefused(family.kind, 10)
+      // The limit is nobody else's.
+      const crowdedMakes = await family.get(crowded, fresh.key(), IPC_CREAT | 0o600)
+      const elsewhere = await (await stranger()).makeUntilRefused(family.kind, 10)
+      // One less, one more. The first identifier of a new namespace is 0 (SVK-13).
+      const removed = arm === 'treatment' ? await family.remove(limited, 0) : undefined
+      const roomAgain = await limited.makeUntilRefused(family.kind, 10)
+      return { made, crowdedMakes, elsewhere, removed, roomAgain }
+    },
+    treatment: () => ({
+      made: { made: 3, refusal: 'ENOSPC' },
+      crowdedMakes: succeeds,
+      elsewhere: { made: 10, refusal: '' },
+      removed: 0,
+      roomAgain: { made: 1, refusal: 'ENOSPC' },
+    }),
+    control: () => ({
+      made: { made: 0, refusal: 'ENOSPC' },
+      crowdedMakes: ENOSPC,
+      elsewhere: { made: 10, refusal: '' },
+      roomAgain: { made: 0, refusal: 'ENOSPC' },
+    }),
+  })
+}
+
+/** Both objects of each family found alike. */
+function eachOf(kinds: readonly ObjectKind[], both: unknown): unknown {
+  return Object.fromEntries(kinds.map((kind) => [kind, [both, both]]))
+}
+
+/** Makes an object with nothing in it that needs nobody to stay; a queue's descriptor is closed again. */
+async function makeLasting(member: Member, kind: ObjectKind, label: Label): Promise<void> {
+  const made = await OBJECTS[kind].make(member, label)
+  if (kind === 'mq') await member.close(made)
+}
