@@ -170,9 +170,11 @@ describe.skipIf(!privileged)('the engine (needs CAP_SYS_ADMIN)', () => {
     let before: unknown
     await comparison(async ({ initial, fresh }) => {
       const member = await initial()
-      key = fresh.key()
-      await member.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
-      before = await member.try.msgget(key, 0)
+      // Both arms run at once: each has its own key, and the last one is looked for afterwards.
+      const own = fresh.key()
+      await member.msgget(own, IPC_CREAT | IPC_EXCL | 0o600)
+      before = await member.try.msgget(own, 0)
+      key = own
       return { done: true }
     })
     let after: unknown
