@@ -39,19 +39,23 @@ export async function runMatrix(request: MatrixRequest): Promise<GuestResults[]>
   const lanes = new Lanes(request.jobs)
   const guests: Promise<GuestResults>[] = []
   for (const kernel of request.kernels) {
-    const loaded = await attempt(() => kernel.load(request.cache))
+    const loaded = request.stop.aborted ? STOPPED : await attempt(() => kernel.load(request.cache))
     const configs = 'value' in loaded && loaded.value.kind === 'built' ? [AS_SHIPPED] : request.configs
     for (const config of configs) {
-      if (request.stop.aborted) throw new UsageError('stopped')
       const ready =
         'value' in loaded ? await attempt(() => prepare(loaded.value, kernel, config, request)) : loaded
-      const result =
-        'value' in ready
-          ? lanes.do(() => runGuest(ready.value))
-          : Promise.resolve({ guest: absent(kernel.name, config, ready), results: null })
-      guests.push(result.then(tellWhenDone(request)))
+      const missing = (why: Failure): GuestResults => ({
+        guest: absent(kernel.name, config, why),
+        results: null,
+      })
+      const run = async (): Promise<GuestResults> => {
+        if (request.stop.aborted) return missing(STOPPED)
+        return 'value' in ready ? runGuest(ready.value) : missing(ready)
+      }
+      const told = ('value' in ready ? lanes.do(run) : run()).then(tellWhenDone(request))
+      guests.push(told)
       // The loop goes on building; a rejection is looked at when everything is gathered.
-      result.catch(() => {})
+      told.catch(() => {})
     }
   }
   return Promise.all(guests)
@@ -68,6 +72,9 @@ interface Failure {
   state: 'left-out' | 'broken'
   reason: string
 }
+
+/** What a signal leaves undone; what was done is reported all the same. */
+const STOPPED: Failure = { state: 'broken', reason: 'it was stopped' }
 
 /** Turns what a kernel cannot help, as opposed to a defect of ours, into a reason. */
 async function attempt<T>(work: () => Promise<T>): Promise<{ value: T } | Failure> {
