@@ -7,6 +7,7 @@ import {
   EAGAIN,
   EBUSY,
   type Flag,
+  failed,
   having,
   type Member,
   O_RDONLY,
@@ -155,16 +156,15 @@ export function addNotification(mqn: Area): void {
     ],
     arms: { treatment: 'in different IPC namespaces', control: 'in one' },
     async experiment(world) {
-      const { outer, variant, fresh } = world
-      const queue = await outer.mq_create(fresh.name(), NEW_QUEUE)
-      const meet = SENDERS[variant]
-      if (!meet) throw new Error(`unknown variant ${variant}`)
-      // Both hold a descriptor; whether they could open the queue is no matter here.
-      const { registrant, sender, pid, uid } = await meet(world, queue)
-      await registrant.blockSignals([SIGUSR1])
-      const registered = await registrant.try.mq_notify(queue, SIGUSR1)
-      const sent = await sender.try.mq_send(queue, 'notify')
-      return { registered, sent, notified: await pendingNotification(registrant), pid, uid }
+      const meet = SENDERS[world.variant]
+      if (!meet) throw new Error(`unknown variant ${world.variant}`)
+      const { registered, sent, notified, pid, uid, again } = await notify(world, meet)
+      if (again === undefined) return { registered, sent, notified, pid, uid }
+      // Whether si_uid is translated once or twice is the kernel's; it must do one or the other everywhere.
+      const other = await notify(world, meet === senderBelow ? senderAbove : senderBelow)
+      const twice = !failed(other.notified) && other.notified.uid === other.again
+      world.note(`si_uid is translated ${twice ? 'twice' : 'once'}`)
+      return { registered, sent, notified, pid, uid: twice ? again : uid }
     },
     treatment: ({ pid, uid }) => ({ registered: 0, sent: 0, notified: { ...NOTICE, pid, uid } }),
     control: ({ pid, uid }) => ({ registered: 0, sent: 0, notified: { ...NOTICE, pid, uid } }),
@@ -226,13 +226,58 @@ interface Correspondents {
   /** The sender as the registrant must see it. */
   pid: number
   uid: number
+  /**
+   * The uid that kernels up to 6.18 at least give where the user namespaces differ, for they translate twice:
+   * __do_notify gives the sender's id in the registrant's user namespace, and send_signal_locked takes that
+   * number for one of the sender's own and translates it again. The maps tell once, twice and never apart.
+   */
+  again?: number
 }
 
 type Meet = (world: ComparisonWorld, queue: number) => Promise<Correspondents>
 
+/** The registrant is told of a message by the sender. Both hold a descriptor; whether they could open the queue is no matter. */
+async function notify(world: ComparisonWorld, meet: Meet) {
+  const queue = await world.outer.mq_create(world.fresh.name(), NEW_QUEUE)
+  const { registrant, sender, ...expected } = await meet(world, queue)
+  await registrant.blockSignals([SIGUSR1])
+  const registered = await registrant.try.mq_notify(queue, SIGUSR1)
+  const sent = await sender.try.mq_send(queue, 'notify')
+  return { registered, sent, notified: await pendingNotification(registrant), ...expected }
+}
+
 /** The sender's IPC namespace is the registrant's own in the control arm, and never in the other. */
 function apartIf(world: ComparisonWorld): readonly Flag[] {
   return world.arm === 'treatment' ? ['NEWIPC'] : []
+}
+
+/** The sender is in the user namespace above the registrant’s. */
+const senderAbove: Meet = async (world, queue) => {
+  const { outer, fresh } = world
+  const uid = fresh.uid()
+  const map = [
+    [SHIFTED, uid, 1],
+    [SHIFTED + 1, SHIFTED, 1],
+  ] as const
+  const registrant = await spawnInUserNamespace(outer, 'registrant', apartIf(world), map, [queue])
+  const sender = await outer.spawn('sender', [], { keep: [queue] })
+  await sender.becomeUser(uid)
+  return { registrant, sender, pid: sender.pid, uid: SHIFTED, again: SHIFTED + 1 }
+}
+
+/** The sender is in a user namespace below the registrant’s. */
+const senderBelow: Meet = async (world, queue) => {
+  const { outer, fresh } = world
+  const uid = fresh.uid()
+  const other = fresh.uid()
+  const map = [
+    [SHIFTED, uid, 1],
+    [uid, other, 1],
+  ] as const
+  const registrant = await outer.spawn('registrant', [], { keep: [queue] })
+  const sender = await spawnInUserNamespace(outer, 'sender', apartIf(world), map, [queue])
+  await sender.becomeUser(SHIFTED)
+  return { registrant, sender, pid: sender.pid, uid, again: other }
 }
 
 /** Who may send, and how the registrant must see him. */
@@ -276,21 +321,7 @@ const SENDERS: Readonly<Record<string, Meet>> = {
     await sender.becomeUser(uid)
     return { registrant, sender, pid: sender.pid, uid }
   },
-  // From here on the user namespaces differ, and there si_uid is translated twice: __do_notify gives the
-  // sender's id in the registrant's user namespace, and send_signal_locked takes that number for one of the
-  // sender's and translates it again. The maps tell both from each other and from no translation at all.
-  'sender that the registrant’s user namespace maps': async (world, queue) => {
-    const { outer, fresh } = world
-    const uid = fresh.uid()
-    const map = [
-      [SHIFTED, uid, 1],
-      [SHIFTED + 1, SHIFTED, 1],
-    ] as const
-    const registrant = await spawnInUserNamespace(outer, 'registrant', apartIf(world), map, [queue])
-    const sender = await outer.spawn('sender', [], { keep: [queue] })
-    await sender.becomeUser(uid)
-    return { registrant, sender, pid: sender.pid, uid: SHIFTED + 1 }
-  },
+  'sender that the registrant’s user namespace maps': senderAbove,
   'sender that the registrant’s user namespace does not map': async (world, queue) => {
     const { outer, fresh } = world
     const map = [[SHIFTED, fresh.uid(), 1]] as const
@@ -299,19 +330,7 @@ const SENDERS: Readonly<Record<string, Meet>> = {
     await sender.becomeUser(fresh.uid())
     return { registrant, sender, pid: sender.pid, uid: (await overflowIds(outer)).uid }
   },
-  'sender in a user namespace below': async (world, queue) => {
-    const { outer, fresh } = world
-    const uid = fresh.uid()
-    const other = fresh.uid()
-    const map = [
-      [SHIFTED, uid, 1],
-      [uid, other, 1],
-    ] as const
-    const registrant = await outer.spawn('registrant', [], { keep: [queue] })
-    const sender = await spawnInUserNamespace(outer, 'sender', apartIf(world), map, [queue])
-    await sender.becomeUser(SHIFTED)
-    return { registrant, sender, pid: sender.pid, uid: other }
-  },
+  'sender in a user namespace below': senderBelow,
   'sender in another user namespace': async (world, queue) => {
     const { outer, fresh } = world
     const uid = fresh.uid()
@@ -327,6 +346,6 @@ const SENDERS: Readonly<Record<string, Meet>> = {
     const registrant = await spawnInUserNamespace(outer, 'registrant', apartIf(world), registrants, [queue])
     const sender = await spawnInUserNamespace(outer, 'sender', [], senders, [queue])
     await sender.becomeUser(2 * SHIFTED)
-    return { registrant, sender, pid: sender.pid, uid: SHIFTED + 1 }
+    return { registrant, sender, pid: sender.pid, uid: SHIFTED, again: SHIFTED + 1 }
   },
 }
