@@ -56,6 +56,7 @@ const runShape: z.ZodType<RunInfo> = z.object({
   uid: z.number(),
   capabilities: texts,
   host: text,
+  shard: text.exactOptional(),
   unfinished: z.boolean().exactOptional(),
 })
 

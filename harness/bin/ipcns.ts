@@ -20,6 +20,7 @@ const commands: Record<string, () => Promise<Command>> = {
     return benchCommand(async () => (await import('../../suites/all.ts')).areas)
   },
   report: async () => (await import('../../reports/report-command.ts')).reportCommand,
+  merge: async () => (await import('../../reports/merge-command.ts')).mergeCommand,
   diff: async () => (await import('../../reports/diff-command.ts')).diffCommand,
   kernel: async () => (await import('../../ci/kernel/command.ts')).kernelCommand,
   kconfig: async () => {

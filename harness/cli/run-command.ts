@@ -76,7 +76,7 @@ async function run(words: readonly string[], parts: RunParts): Promise<number> {
   const started = new Date()
   const store = parts.open(
     options.out,
-    describeRun(options.selection.profile, started, options.host),
+    describeRun(options.selection, started, options.host),
     plan.map(describeCell),
   )
   const progress = new Progress(plan.length)

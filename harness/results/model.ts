@@ -106,6 +106,8 @@ export interface RunInfo {
   capabilities: string[]
   /** Host name; empty unless it was asked for. */
   host: string
+  /** `2/3` when this was the second of three shards of a run. */
+  shard?: string
   /** Set while a run has not ended: what is read then is what a run that died left. */
   unfinished?: boolean
 }
@@ -127,6 +129,11 @@ export interface Results {
   run: RunInfo
   summary: Summary
   cells: CellResult[]
+}
+
+/** Orders rule ids as the catalogue does: by area's letters, then by number. */
+export function compareRules(a: string, b: string): number {
+  return a.localeCompare(b, 'en', { numeric: true })
 }
 
 /** Counts cells by verdict and the distinct rules among them. */

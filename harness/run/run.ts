@@ -53,7 +53,7 @@ export async function runSuites(
 }
 
 /** What a report says about the machine and the run. */
-export function describeRun(profile: string, started: Date, host: boolean): RunInfo {
+export function describeRun({ profile, shard }: Selection, started: Date, host: boolean): RunInfo {
   return {
     started: started.toISOString(),
     durationMs: 0,
@@ -64,6 +64,7 @@ export function describeRun(profile: string, started: Date, host: boolean): RunI
     uid: process.getuid?.() ?? 0,
     capabilities: effectiveCapabilities(),
     host: host ? hostname() : '',
+    ...(shard ? { shard: shard.join('/') } : {}),
   }
 }
 
