@@ -216,13 +216,17 @@ blk.comparison('BLK-05', {
     const done = arm === 'treatment' ? await sender.try.mq_send(queue, 'late') : await sender.try.close(queue)
     // Descriptors of a queue of the same name elsewhere do not matter either.
     const woken = await waiting.within(arm === 'treatment' ? 5000 : 50)
-    return { end, state, done, woken }
+    if (arm === 'control') return { end, state, done, woken }
+    const again = await sender.try.mq_send(queue, 'more')
+    return { end, state, done, woken, again, received: await receiver.try.mq_receive(queue) }
   },
   treatment: (_, { variant }) => ({
     end: variant === 'namespace dead' ? 'destroyed' : 'alive',
     state: 'blocked',
     done: 0,
     woken: 'late',
+    again: 0,
+    received: 'more',
   }),
   control: (_, { variant }) => ({
     end: variant === 'namespace dead' ? 'destroyed' : 'alive',

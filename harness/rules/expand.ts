@@ -110,6 +110,17 @@ function full(variant: number): Combination[] {
   return [...standard(variant), ...more]
 }
 
+/** For a rule whose outcome depends on a flag: both arms with it; beyond the quick profile in every scene. */
+function withFlag(flag: Flag, profile: Profile, variant: number): Combination[] {
+  const everywhere = SCENES.flatMap((scene, row) =>
+    bothWays([NONE]).map((flags) => ({ scene, via: wayFor(row + variant), flags })),
+  )
+  return (profile === 'quick' ? quick(variant) : everywhere).map((combination) => ({
+    ...combination,
+    flags: [...combination.flags, flag],
+  }))
+}
+
 /** For a rule that is about flags, the quick profile: each flag set once. */
 function eachFlagSet(): Combination[] {
   const sets = bothWays(EACH_FLAG)
@@ -161,9 +172,12 @@ function combinationsOf(
   profile: Profile,
   variant: number,
 ): readonly Combination[] {
-  const { flags: wanted, aboutFlags } = rule
-  if (aboutFlags) return ABOUT_FLAGS[profile]()
-  const combinations = COMBINATIONS[profile](variant)
+  const { flags: wanted, aboutFlags = [] } = rule
+  if (aboutFlags === 'all') return ABOUT_FLAGS[profile]()
+  const combinations = [
+    ...COMBINATIONS[profile](variant),
+    ...aboutFlags.flatMap((flag) => withFlag(flag, profile, variant)),
+  ]
   if (!wanted) return combinations
   // Where a rule does not want a combination's flags, it gets the plainest it wants instead.
   const instead = (flags: readonly Flag[]): readonly Flag[] =>
@@ -197,33 +211,54 @@ function visibilityCells(
 }
 
 function comparisonCells(rule: Rule & ComparisonRule<Record<string, unknown>>, profile: Profile): Cell[] {
-  const all = rule.flags === 'with NEWIPC' ? withNewipc(profile) : (rule.flags ?? [['NEWIPC']])
-  const sets = profile === 'quick' ? all.slice(0, 1) : all
-  const ways = rule.via ?? ['clone']
-  const pairs = sets.flatMap((flags, number) =>
-    (number === 0 && profile !== 'quick' ? ways : ways.slice(0, 1)).map((via) => ({ flags, via })),
-  )
   const arms: readonly Arm[] = ['treatment', 'control']
-  return pairs.flatMap(({ flags, via }) =>
-    (rule.variants ?? ['']).flatMap((variant) =>
-      arms.map((arm) => ({
-        id: [
-          variant ? `${rule.id}:${variant}` : rule.id,
-          'parent',
-          'parent-to-child',
-          via,
-          flagNames(flags),
-          arm,
-        ].join('/'),
-        rule,
-        arm,
-        scene: PLAIN,
+  return comparisons(rule, profile).flatMap(({ flags, via, variant }) =>
+    arms.map((arm) => ({
+      id: [
+        variant ? `${rule.id}:${variant}` : rule.id,
+        'parent',
+        'parent-to-child',
         via,
-        flags,
-        variant,
-      })),
-    ),
+        flagNames(flags),
+        arm,
+      ].join('/'),
+      rule,
+      arm,
+      scene: PLAIN,
+      via,
+      flags,
+      variant,
+    })),
   )
+}
+
+/**
+ * Each variant by the first way in and with the first flag set. With the other ways in and flag sets: in
+ * the quick profile one variant for each that the rule names itself, else all variants.
+ */
+function comparisons(
+  rule: ComparisonRule<Record<string, unknown>>,
+  profile: Profile,
+): Pick<Cell, 'flags' | 'via' | 'variant'>[] {
+  const sets = rule.flags === 'with NEWIPC' ? withNewipc(profile) : (rule.flags ?? [NEWIPC])
+  const ways = rule.via ?? ['clone']
+  const variants = rule.variants ?? ['']
+  const [firstSet = NEWIPC, ...otherSets] = sets
+  const [firstWay = 'clone', ...otherWays] = ways
+  const each = (flags: readonly Flag[], via: WayIn) => variants.map((variant) => ({ flags, via, variant }))
+  const first = each(firstSet, firstWay)
+  if (profile !== 'quick')
+    return [
+      ...first,
+      ...otherWays.flatMap((via) => each(firstSet, via)),
+      ...otherSets.flatMap((flags) => each(flags, firstWay)),
+    ]
+  const namedSets = rule.flags === 'with NEWIPC' ? [] : otherSets
+  return [
+    ...first,
+    ...otherWays.map((via, row) => ({ flags: firstSet, via, variant: turn(variants, row + 1) })),
+    ...namedSets.map((flags, row) => ({ flags, via: firstWay, variant: turn(variants, row + 1) })),
+  ]
 }
 
 function withNewipc(profile: Profile): readonly (readonly Flag[])[] {

@@ -138,10 +138,11 @@ export interface VisibilityRule<Seen extends object> extends Common {
   via?: readonly WayIn[]
   scenes?: (scene: Scene) => boolean
   /**
-   * What flags and ways in do is what the rule is about: even the quick profile runs the mission's flag
-   * sets by every way in, and the full one every subset by every way in.
+   * Flags on which the outcome depends: with each of them added even the quick profile shows both arms, and
+   * the default one every scene. `'all'` where flags and ways in are what the rule is about: then quick
+   * runs the mission's flag sets, and the full profile every subset by every way in.
    */
-  aboutFlags?: boolean
+  aboutFlags?: 'all' | readonly Flag[]
   /** The cell needs members and namespaces of its own: it counts objects, changes limits, blocks, leaves. */
   ownWorld?: boolean
   /** Writes sysctls of either side's IPC namespace: no scene with the initial one unless disposable. */

@@ -29,7 +29,7 @@ export function creationRules(ent: Area): void {
     says: 'a member made with CLONE_NEWIPC is in an IPC namespace of its own, its creator stays in its own',
     source: ['clone(2) CLONE_NEWIPC', 'kernel/nsproxy.c: copy_namespaces'],
     since: '2.6.19',
-    aboutFlags: true,
+    aboutFlags: 'all',
     async experiment({ actor, observer }) {
       const before = await namespaceOf(actor)
       const other = await namespaceOf(observer)
@@ -50,7 +50,7 @@ export function creationRules(ent: Area): void {
     source: ['clone(2)', 'kernel/nsproxy.c: create_new_namespaces'],
     needs: ['SYSVIPC', 'POSIX_MQUEUE'],
     since: '2.6.19',
-    aboutFlags: true,
+    aboutFlags: 'all',
     async experiment({ actor, observer, fresh }) {
       const [key, name] = [fresh.key(), fresh.name()]
       const queue = await actor.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)

@@ -66,6 +66,7 @@ export function addProcessRules(not: Area): void {
   not.visibility('NOT-03', {
     says: 'signals reach processes of other IPC namespaces; only a pid namespace hides them',
     source: ['signal(7)', 'kill(2)', 'pid_namespaces(7)', 'ipc_namespaces(7) (what it isolates)'],
+    aboutFlags: ['NEWPID'],
     async experiment({ actor, observer, relation }) {
       const target = await actor.spawn('target')
       await target.blockSignals([SIGUSR1])
@@ -142,6 +143,7 @@ export function addProcessRules(not: Area): void {
     says: 'a user’s keyring is the same in every IPC namespace; it goes by the user namespace',
     source: ['keyrings(7)', 'user_namespaces(7)', 'ipc_namespaces(7) (what it isolates)'],
     needs: ['keyrings'],
+    aboutFlags: ['NEWUSER'],
     async experiment({ actor, observer, fresh }) {
       const description = `ipcns:${fresh.name().slice(1)}`
       const key = await actor.add_key(description, 'secret', USER_KEYRING)
@@ -163,6 +165,7 @@ export function addProcessRules(not: Area): void {
     needs: ['CAP_SYS_PTRACE', 'pidfd'],
     // What a pid namespace hides is told by NOT-03.
     flags: (flags) => !flags.includes('NEWPID'),
+    aboutFlags: ['NEWUSER'],
     async experiment(world) {
       const { actor, observer } = world
       const target = await actor.spawn('target')

@@ -121,6 +121,7 @@ export function addFields(pid: Area): void {
       needs: ['SYSVIPC', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'],
       since: '4.17',
       flags: withoutUser,
+      aboutFlags: ['NEWPID'],
       async experiment(world) {
         const { actor, observer, fresh } = world
         const how = REMEMBERING[kind]
@@ -152,6 +153,7 @@ export function addFields(pid: Area): void {
     since: '4.17',
     flags: withoutUser,
     variants: ['shm', 'msg'],
+    aboutFlags: ['NEWPID'],
     async experiment(world) {
       const { actor, fresh, variant } = world
       const kind = variant as 'shm' | 'msg'

@@ -35,6 +35,7 @@ export function forcedRules(sha: Area): void {
     ],
     needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
     since: '3.1',
+    aboutFlags: ['NEWUSER'],
     writesSysctls: true,
     experiment: (world) =>
       inTurn(world, async () => {

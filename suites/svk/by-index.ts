@@ -65,6 +65,7 @@ export function addIndexRules(svk: Area): void {
     since: '4.17',
     variants: SYSTEM_V_KINDS,
     variantNeeds: LASTING,
+    aboutFlags: ['NEWUSER'],
     async experiment(world) {
       const { actor, observer } = world
       const family = systemV(world)
