@@ -3,6 +3,7 @@ import { ELSEWHERE, type Elsewhere, twoPlaces } from '../fixtures/places.ts'
 import {
   area,
   CLONE,
+  type ComparisonWorld,
   conformance,
   EIDRM,
   EINVAL,
@@ -23,6 +24,17 @@ const WAITS_ELSEWHERE = WAIT_NAMES.flatMap((wait) => ELSEWHERE.map((where) => `$
 
 function whereOf({ variant }: { readonly variant: string }): Elsewhere {
   return variant.split(' / ')[1] as Elsewhere
+}
+
+/** An object here and one elsewhere, of one identifier where the two places let it be made so. */
+async function twoOfOneIdentifier(world: ComparisonWorld) {
+  const { family } = waitOf(world)
+  const { here, there, follower } = await twoPlaces(world, whereOf(world))
+  const [leader, other] = follower === 'there' ? [here, there] : [there, here]
+  const { leaderId, followerId } = await makeEqual(leader, other, family, world.fresh.key())
+  if (leaderId !== followerId) world.note('the two identifiers could not be made equal')
+  const [id, elsewhere] = follower === 'there' ? [leaderId, followerId] : [followerId, leaderId]
+  return { here, there, id, elsewhere }
 }
 
 blk.comparison('BLK-01', {
@@ -96,15 +108,9 @@ blk.comparison('BLK-02', {
   variants: WAITS_ELSEWHERE,
   arms: { treatment: 'removed in another namespace', control: 'removed in the one of the waiting task' },
   async experiment(world) {
-    const { arm, fresh } = world
+    const { arm } = world
     const wait = waitOf(world)
-    const { here, there, follower } = await twoPlaces(world, whereOf(world))
-    const { leaderId, followerId } =
-      follower === 'there'
-        ? await makeEqual(here, there, wait.family, fresh.key())
-        : await makeEqual(there, here, wait.family, fresh.key())
-    const [id, elsewhere] = follower === 'there' ? [leaderId, followerId] : [followerId, leaderId]
-    if (id !== elsewhere) world.note('the two identifiers could not be made equal')
+    const { here, there, id, elsewhere } = await twoOfOneIdentifier(world)
     const waiter = await here.spawn('waiter')
     const waiting = await wait.begin(here, waiter, id)
     const removed =
@@ -124,15 +130,9 @@ blk.comparison('BLK-03', {
   variants: WAITS_ELSEWHERE,
   arms: { treatment: 'done in another namespace', control: 'done in the one of the waiting task' },
   async experiment(world) {
-    const { arm, fresh } = world
+    const { arm } = world
     const wait = waitOf(world)
-    const { here, there, follower } = await twoPlaces(world, whereOf(world))
-    const { leaderId, followerId } =
-      follower === 'there'
-        ? await makeEqual(here, there, wait.family, fresh.key())
-        : await makeEqual(there, here, wait.family, fresh.key())
-    const [id, elsewhere] = follower === 'there' ? [leaderId, followerId] : [followerId, leaderId]
-    if (id !== elsewhere) world.note('the two identifiers could not be made equal')
+    const { here, there, id, elsewhere } = await twoOfOneIdentifier(world)
     await wait.prepare(there, elsewhere)
     const waiter = await here.spawn('waiter')
     const waiting = await wait.begin(here, waiter, id)
