@@ -5,6 +5,7 @@
 import type { Outcome } from '../link/failure.ts'
 import type { Member } from '../link/member.ts'
 import type { Flag } from '../probe/constants.ts'
+import { compareRules } from '../results/model.ts'
 import type { WayIn } from '../ways/way-in.ts'
 import type { Fresh } from './fresh.ts'
 import type { RequirementName } from './requirements.ts'
@@ -182,7 +183,7 @@ export interface Unruled {
   reason: string
 }
 
-/** The rules of one area of the catalogue; one file of suites/. */
+/** The rules of one area of the catalogue, in the order of their numbers; one file of suites/. */
 export interface Area {
   /** Lower-case name, dot-free: a suite's name in the reports. */
   readonly name: string
@@ -207,6 +208,7 @@ export function area(name: string, title: string): Area {
   const add = (rule: object): void => {
     // The registry forgets each rule's own type of what it sees: the engine only hands it back.
     rules.push(rule as unknown as Rule)
+    rules.sort((a, b) => compareRules(a.id, b.id))
   }
   return {
     name,

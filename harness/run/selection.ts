@@ -1,6 +1,5 @@
 import { flagNames } from '../link/describe.ts'
 import { FLAGS, type Flag } from '../probe/constants.ts'
-import { compareRules } from '../results/model.ts'
 import { type Cell, expand, type Profile } from '../rules/expand.ts'
 import type { Area } from '../rules/rule.ts'
 import { UsageError } from '../usage-error.ts'
@@ -30,8 +29,7 @@ export function everything(profile: Profile): Selection {
 /** The cells of one area that a selection takes, in a fixed order. */
 export function cellsOf(area: Area, selection: Selection): Cell[] {
   if (selection.areas.length > 0 && !selection.areas.includes(area.name)) return []
-  return [...area.rules]
-    .sort((a, b) => compareRules(a.id, b.id))
+  return area.rules
     .filter((rule) => selection.rules.length === 0 || selection.rules.some((glob) => matches(rule.id, glob)))
     .flatMap((rule) => expand(rule, selection.profile, selection.disposable))
     .filter((cell) => selection.flags.length === 0 || selection.flags.includes(flagNames(cell.flags)))
