@@ -1,4 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
 import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -26,9 +26,10 @@ interface Ended {
 
 function start(
   words: readonly string[],
-  options: { uid?: number; env?: NodeJS.ProcessEnv } = {},
+  options: { uid?: number; env?: NodeJS.ProcessEnv; within?: readonly string[] } = {},
 ): { child: ChildProcess; ended: Promise<Ended>; progress: Promise<void> } {
-  const child = spawn(process.execPath, ['harness/bin/ipcns.mjs', ...words], {
+  const [program = '', ...first] = [...(options.within ?? []), process.execPath]
+  const child = spawn(program, [...first, 'harness/bin/ipcns.mjs', ...words], {
     cwd: projectTop(),
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, VITEST: undefined, TMPDIR: scratch, ...options.env },
@@ -56,7 +57,7 @@ function start(
   return { child, ended, progress }
 }
 
-const run = (words: readonly string[], options?: { uid?: number; env?: NodeJS.ProcessEnv }): Promise<Ended> =>
+const run = (words: readonly string[], options?: Parameters<typeof start>[1]): Promise<Ended> =>
   start(words, options).ended
 
 function results(directory: string): Results {
@@ -208,4 +209,23 @@ describe.skipIf(!root)('without privilege (needs root to give it up)', () => {
     expect(stdout).toContain('CAP_SYS_ADMIN is missing')
     await nothingLeft()
   })
+
+  const inUserNamespace = { uid: 65534, within: ['unshare', '--user', '--map-root-user'] }
+  const possible =
+    root && spawnSync('setpriv', ['--reuid=65534', ...inUserNamespace.within, 'true']).status === 0
+  test.skipIf(!possible)(
+    'root of a user namespace accuses no kernel of what it may not do itself',
+    async () => {
+      const out = join(scratch, 'rootless')
+      // Rules with every kind of set-up that is refused there: other users, maps, setns outwards, procfs.
+      const rules = ['UNS-01', 'LIM-07', 'LIM-09', 'PID-01', 'PRC-04', 'SVK-18', 'ENT-18', 'SVK-01', 'MQM-06']
+      const words = ['run', '--profile', 'quick', ...rules.flatMap((rule) => ['--rule', rule]), '--out', out]
+      const { status } = await run(words, inUserNamespace)
+      const { summary } = results(out)
+      expect(summary).toMatchObject({ fail: 0, error: 0 })
+      expect(summary.pass).toBeGreaterThan(20)
+      expect(status).toBe(0)
+      await nothingLeft()
+    },
+  )
 })

@@ -42,3 +42,15 @@ export function failed(outcome: unknown): outcome is Failure {
 export class HarnessError extends Error {
   override name = 'HarnessError'
 }
+
+/** A call of the set-up that the kernel refused: `error`, unless it is known that it cannot be had here. */
+export class SetUpRefused extends HarnessError {
+  readonly operation: string
+  readonly args: readonly unknown[]
+
+  constructor(message: string, operation: string, args: readonly unknown[]) {
+    super(message)
+    this.operation = operation
+    this.args = args
+  }
+}

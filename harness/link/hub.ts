@@ -184,6 +184,8 @@ export class Hub {
   readonly requestLimit: number
   /** How many times slower than usual this machine is; every limit is that much longer. */
   pace = 1
+  /** Below 1 once many cells have failed for want of something to happen: the others wait that much shorter. */
+  haste = 1
   /** The last of what the probes of this tree wrote to standard error. */
   stderr = ''
 
@@ -217,6 +219,11 @@ export class Hub {
 
   /** The runner's own IPC namespace, whose objects the janitor looks after. */
   readonly initial: IpcNamespace = { name: 'initial' }
+
+  /** How long to wait here, in milliseconds, for what takes that long on the usual machine. */
+  patience(milliseconds: number): number {
+    return milliseconds * this.pace * this.haste
+  }
 
   /** Where the probes connect. */
   get socketPath(): string {

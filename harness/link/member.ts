@@ -6,7 +6,7 @@ import type { MadeObject } from '../probe/operations/upkeep.ts'
 import type { EvidenceStep } from '../results/model.ts'
 import { deferred } from './deferred.ts'
 import { describeArguments, describeCall, describeName, text } from './describe.ts'
-import { Failure, failed, HarnessError, type Outcome } from './failure.ts'
+import { Failure, failed, HarnessError, type Outcome, SetUpRefused } from './failure.ts'
 import type { Answer } from './hub.ts'
 import type { IpcNamespace, Process } from './process.ts'
 
@@ -33,7 +33,7 @@ export interface Blocked<Value> {
   state(): 'blocked' | Outcome<Value>
   /** The outcome, whenever it comes. */
   readonly returned: Promise<Outcome<Value>>
-  /** The outcome if it comes within so many milliseconds, else `'blocked'`. */
+  /** The outcome if it comes within so many milliseconds (on the usual machine), else `'blocked'`. */
   within(milliseconds: number): Promise<'blocked' | Outcome<Value>>
 }
 
@@ -152,10 +152,10 @@ class MemberCore {
 
   async must(operation: string, args: readonly unknown[]): Promise<unknown> {
     const outcome = await this.attempt(operation, args)
-    if (failed(outcome))
-      throw new HarnessError(
-        `set-up failed: ${this.name}: ${describeCall(operation, args)} gave ${outcome.errno}`,
-      )
+    if (failed(outcome)) {
+      const what = `set-up failed: ${this.name}: ${describeCall(operation, args)} gave ${outcome.errno}`
+      throw new SetUpRefused(what, operation, args)
+    }
     return outcome
   }
 
@@ -183,7 +183,7 @@ class MemberCore {
       returned,
       within: async (milliseconds) => {
         const timer = deferred<'blocked'>()
-        const timeout = setTimeout(() => timer.resolve('blocked'), milliseconds)
+        const timeout = setTimeout(() => timer.resolve('blocked'), this.process.hub.patience(milliseconds))
         try {
           return await Promise.race([returned, timer.promise])
         } finally {

@@ -2,7 +2,7 @@
  * What a rule may need, as data: a name on the rule, and here once what it means, how it is found out by
  * trying and what the skip says. Nothing is decided by `uname -r`.
  */
-import { failed } from '../link/failure.ts'
+import { failed, type SetUpRefused } from '../link/failure.ts'
 import type { Member } from '../link/member.ts'
 import {
   type Capability,
@@ -15,7 +15,9 @@ import {
   O_RDWR,
   PIDFD_GET_IPC_NAMESPACE,
   PIDFD_THREAD,
+  RLIMIT_NOFILE,
 } from '../probe/constants.ts'
+import { makePrivate } from '../ways/way-in.ts'
 
 /** One requirement. */
 export interface Requirement {
@@ -55,6 +57,22 @@ function capability(name: Capability): Requirement {
 function file(path: string, kconfig?: string): Requirement {
   return { reason: `${path} is absent`, ...(kconfig ? { kconfig } : {}), met: (child) => child.exists(path) }
 }
+
+/**
+ * Whether the member has CAP_SYS_RESOURCE where limits ask for it: in the initial user namespace
+ * (kernel/sys.c: do_prlimit asks the same). Found out by a child that raises a hard limit.
+ */
+export async function mayExceedLimits(member: Member): Promise<boolean> {
+  const child = await member.spawn('child')
+  const { hard } = await child.getrlimit(RLIMIT_NOFILE)
+  await child.setrlimit(RLIMIT_NOFILE, 64, hard - 1)
+  const raised = await child.try.setrlimit(RLIMIT_NOFILE, 64, hard)
+  await child.killAndReap()
+  return works(raised)
+}
+
+/** Some user other than root. */
+const ANOTHER_USER = 40_000
 
 async function ioctlWorks(child: Member, request: number): Promise<boolean> {
   const descriptor = await child.open('/proc/self/ns/ipc', O_RDONLY)
@@ -101,12 +119,38 @@ const table = {
   },
   UCOUNT_SYSCTL: file('/proc/sys/user/max_ipc_namespaces', 'CONFIG_SYSCTL'),
   CAP_SYS_ADMIN: capability('CAP_SYS_ADMIN'),
-  CAP_SYS_RESOURCE: capability('CAP_SYS_RESOURCE'),
+  CAP_SYS_RESOURCE: {
+    reason: 'CAP_SYS_RESOURCE is missing in the initial user namespace',
+    met: mayExceedLimits,
+  },
   'NO CAP_SYS_RESOURCE': {
     reason: 'CAP_SYS_RESOURCE lifts this limit here',
-    met: async (child) => !(await child.capabilities()).includes('CAP_SYS_RESOURCE'),
+    met: async (child) => !(await mayExceedLimits(child)),
   },
-  CAP_SETUID: capability('CAP_SETUID'),
+  CAP_SETUID: {
+    reason:
+      'other users are out of reach: CAP_SETUID is missing, or the user namespace does not map their ids',
+    met: async (child) => {
+      const capable = (await child.capabilities()).includes('CAP_SETUID')
+      return capable && works(await child.try.becomeUser(ANOTHER_USER))
+    },
+  },
+  'own namespaces': {
+    reason:
+      'the runner has no rights over its own namespaces: they belong to an outer user namespace (EPERM)',
+    met: async (child) =>
+      works(await child.try.setns(await child.open('/proc/self/ns/ipc', O_RDONLY), CLONE.NEWIPC)),
+  },
+  'fresh procfs': {
+    reason:
+      'the procfs of the own pid namespace cannot be mounted: it belongs to an outer user namespace (EPERM)',
+    met: async (child) => {
+      const trial = await child.trySpawn('trial', ['NEWNS'])
+      if (failed(trial)) return false
+      await makePrivate(trial)
+      return works(await trial.try.mount('proc', '/proc', 'proc'))
+    },
+  },
   CAP_SYS_PTRACE: capability('CAP_SYS_PTRACE'),
   CAP_IPC_LOCK: capability('CAP_IPC_LOCK'),
   CAP_IPC_OWNER: capability('CAP_IPC_OWNER'),
@@ -268,6 +312,20 @@ export type RequirementName = keyof typeof table
 
 /** All requirements by name. */
 export const REQUIREMENTS: Readonly<Record<RequirementName, Requirement>> = table
+
+/**
+ * What an environment lacks that refuses this step of a set-up. Rules are written for root of the initial
+ * user namespace; root of a container has all its capabilities, yet not over everything.
+ */
+export function lackedBy({ operation, args }: SetUpRefused): RequirementName | undefined {
+  const path = String(args[0])
+  if (['becomeUser', 'setresuid', 'setresgid', 'setgroups'].includes(operation)) return 'CAP_SETUID'
+  if (operation === 'setns') return 'own namespaces'
+  if (operation === 'mount' && args[2] === 'proc') return 'fresh procfs'
+  if (operation === 'writeFile' && /_map$/.test(path)) return 'CAP_SETUID'
+  if (operation === 'writeFile' && path.startsWith('/proc/sys/')) return 'own namespaces'
+  return undefined
+}
 
 async function onPath(child: Member, command: string): Promise<boolean> {
   for (const directory of (process.env.PATH ?? '/usr/bin:/bin').split(':'))

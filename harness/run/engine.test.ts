@@ -120,6 +120,15 @@ describe.skipIf(!privileged)('the engine (needs CAP_SYS_ADMIN)', () => {
     expect(results[0]?.reason).toBe('set-up failed: outer: msgget(0x7e57, 0) gave ENOENT')
   })
 
+  test('a refusal that says the environment lacks something is a skip only where it does lack it', async () => {
+    const results = await comparison(async ({ outer }) => {
+      const powerless = await outer.spawn('powerless')
+      await powerless.setCapabilities([], true)
+      return { done: await powerless.becomeUser(40_000) }
+    })
+    expect(verdicts(results)).toEqual(['error'])
+  })
+
   test('a probe that dies is an error that names the call it died in', async () => {
     const results = await comparison(async ({ outer }) => {
       const child = await outer.spawn('child')

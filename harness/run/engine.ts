@@ -1,13 +1,14 @@
 import { type Deferred, deferred } from '../link/deferred.ts'
 import { flagNames } from '../link/describe.ts'
-import { HarnessError } from '../link/failure.ts'
+import { HarnessError, SetUpRefused } from '../link/failure.ts'
+import type { Hub } from '../link/hub.ts'
 import { CellRecord, lend, type Member } from '../link/member.ts'
 import type { CellResult } from '../results/model.ts'
 import type { Cell } from '../rules/expand.ts'
 import { makeFresh } from '../rules/fresh.ts'
 import { judge } from '../rules/judge.ts'
 import { needsOf } from '../rules/needs.ts'
-import { REQUIREMENTS, type RequirementName } from '../rules/requirements.ts'
+import { lackedBy, REQUIREMENTS, type RequirementName } from '../rules/requirements.ts'
 import type { ComparisonWorld, Setting, VisibilityWorld } from '../rules/rule.ts'
 import { relationOf } from '../rules/scenes.ts'
 import { enter } from '../ways/way-in.ts'
@@ -33,6 +34,7 @@ export class Engine {
   readonly #fresh = makeFresh()
   readonly #requirements = new Map<RequirementName, Promise<boolean>>()
   #trunk: Promise<Trunk> | undefined
+  #failedWaiting = 0
 
   readonly #requestLimit: number | undefined
 
@@ -103,14 +105,18 @@ export class Engine {
             ? { evidence: [...(world?.record.evidence() ?? []), ...record.evidence()] }
             : {}
         finish({ ...outcome, ...evidence, ...byHand(cell, outcome.verdict) })
+        if (outcome.verdict === 'fail') this.#learnHaste(trunk.hub, performance.now() - started)
         if (outcome.verdict !== 'pass' && world) {
           await world.end()
           world = undefined
         }
       } catch (problem) {
-        const evidence = [...(world?.record.evidence() ?? []), ...record.evidence()]
-        const reason = problem instanceof HarnessError ? problem.message : unexpected(problem)
-        finish({ verdict: 'error', reason, evidence })
+        const lacking = problem instanceof SetUpRefused ? await this.#lackedBy(problem) : undefined
+        if (lacking === undefined) {
+          const evidence = [...(world?.record.evidence() ?? []), ...record.evidence()]
+          const reason = problem instanceof HarnessError ? problem.message : unexpected(problem)
+          finish({ verdict: 'error', reason, evidence })
+        } else finish({ verdict: 'skip', reason: lacking })
         await world?.end()
         world = undefined
       }
@@ -134,7 +140,8 @@ export class Engine {
       disposable: this.#disposable,
       remark: (what, result) => record.remark('harness', what, result),
       note: (what) => notes.push(what),
-      eventually: (look, done, deadline = EVENTUALLY_MS) => eventually(look, done, deadline * trunk.hub.pace),
+      eventually: (look, done, deadline = EVENTUALLY_MS) =>
+        eventually(look, done, trunk.hub.patience(deadline)),
     }
     const { rule } = cell
     const leased: Member[] = []
@@ -179,12 +186,28 @@ export class Engine {
     }
   }
 
+  /**
+   * On a kernel on which something never happens, hundreds of cells would wait for it in full. Where ten have
+   * failed after such a wait the others wait a tenth; a kernel without a failure is never hurried.
+   */
+  #learnHaste(hub: Hub, spent: number): void {
+    if (spent < hub.patience(EVENTUALLY_MS)) return
+    this.#failedWaiting += 1
+    if (this.#failedWaiting >= 10) hub.haste = 0.1
+  }
+
   /** The first unmet need's reason. */
   async #lacking(cell: Cell): Promise<string | undefined> {
     if (cell.rule.disposableOnly && !this.#disposable)
       return `runs in a disposable guest only: ${cell.rule.disposableOnly}`
     for (const name of needsOf(cell)) if (!(await this.#meets(name))) return REQUIREMENTS[name].reason
     return undefined
+  }
+
+  /** The reason why this step could not be had here, where that is known by itself. */
+  async #lackedBy(refused: SetUpRefused): Promise<string | undefined> {
+    const name = lackedBy(refused)
+    return name !== undefined && !(await this.#meets(name)) ? REQUIREMENTS[name].reason : undefined
   }
 
   #meets(name: RequirementName): Promise<boolean> {

@@ -59,7 +59,7 @@ export function joiningRules(ent: Area): void {
   ent.comparison('ENT-18', {
     says: 'setns to the IPC namespace one is in succeeds, and flushes the undo list all the same',
     source: ['kernel/nsproxy.c: commit_nsset'],
-    needs: ['SYSVIPC'],
+    needs: ['SYSVIPC', 'own namespaces'],
     arms: { treatment: 'its own IPC namespace', control: 'its own UTS namespace' },
     async experiment({ outer, arm, fresh }) {
       const set = await outer.semget(fresh.key(), 1, IPC_CREAT | IPC_EXCL | 0o600)

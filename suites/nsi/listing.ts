@@ -14,9 +14,12 @@ import {
 
 /** Processes that lsns(8) counts in the namespace with this inode; 0 where it does not list it. */
 async function processesIn(asker: Member, inode: number): Promise<number> {
-  const { exit, output } = await asker.run(['lsns', '-t', 'ipc', '-n', '-r', '-o', 'NS,NPROCS'])
-  if (exit !== 0) throw new HarnessError(`lsns gave ${exit}: ${output}`)
-  return Number(new RegExp(`^${inode} +(\\d+)`, 'm').exec(output)?.[1] ?? 0)
+  for (let attempts = 20; ; attempts -= 1) {
+    const { exit, output } = await asker.run(['lsns', '-t', 'ipc', '-n', '-r', '-o', 'NS,NPROCS'])
+    if (exit === 0) return Number(new RegExp(`^${inode} +(\\d+)`, 'm').exec(output)?.[1] ?? 0)
+    // It gives up without a word when some process, anybody's, ends while it reads /proc.
+    if (attempts === 0) throw new HarnessError(`lsns gave ${exit}: ${output}`)
+  }
 }
 
 export function listingRules(nsi: Area): void {

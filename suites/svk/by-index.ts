@@ -61,7 +61,7 @@ export function addIndexRules(svk: Area): void {
   svk.visibility('SVK-10', {
     says: 'MSG_STAT_ANY, SEM_STAT_ANY and SHM_STAT_ANY need no read permission, but look in the caller’s own IPC namespace only',
     source: ['msgctl(2) MSG_STAT_ANY', 'semctl(2) SEM_STAT_ANY', 'shmctl(2) SHM_STAT_ANY'],
-    needs: ['SYSVIPC'],
+    needs: ['SYSVIPC', 'own namespaces'],
     since: '4.17',
     variants: SYSTEM_V_KINDS,
     variantNeeds: LASTING,

@@ -15,6 +15,7 @@ import {
   IPC_CREAT,
   IPC_EXCL,
   type Member,
+  mayExceedLimits,
   O_RDONLY,
   oneOf,
   procPid,
@@ -216,16 +217,13 @@ export function addPermissionRules(svk: Area): void {
       )
       const byRootWithout = await resize(powerless)
       const byRoot = await resize(outer)
-      // The initial user namespace maps every id to itself.
-      const initialUser = /^\s*0\s+0\s+4294967295\s*$/.test(await outer.readFile('/proc/self/uid_map'))
-      const capable = capabilities.includes('CAP_SYS_RESOURCE')
       return {
         asked,
         msgmnb,
         byRootInside,
         byRootWithout,
         byRoot,
-        mayExceed: capable && initialUser ? true : capable ? 'unknown' : false,
+        mayExceed: await mayExceedLimits(outer),
       }
     },
     treatment: ({ asked, msgmnb, mayExceed }) => {
@@ -234,7 +232,7 @@ export function addPermissionRules(svk: Area): void {
       return {
         byRootInside: refused,
         byRootWithout: refused,
-        byRoot: mayExceed === 'unknown' ? oneOf(refused, granted) : mayExceed ? granted : refused,
+        byRoot: mayExceed ? granted : refused,
       }
     },
     control: ({ asked }) => {

@@ -12,6 +12,7 @@ import {
   failed,
   IPC_PRIVATE,
   type Member,
+  mayExceedLimits,
   NS_GET_USERNS,
   O_RDONLY,
   procPid,
@@ -208,7 +209,7 @@ export function addOwnership(uns: Area): void {
     via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
     arms: { treatment: 'root of a user namespace', control: 'root of the initial one' },
     async experiment({ outer, enter, arm, flags, fresh, note }) {
-      const lifted = (await outer.capabilities()).includes('CAP_SYS_RESOURCE')
+      const lifted = await mayExceedLimits(outer)
       if (!lifted) note('CAP_SYS_RESOURCE is missing outside as well: both arms are refused')
       const inner = await enter('inner', {
         flags: arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWUSER'),
