@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { areas } from '../../suites/all.ts'
 import { projectTop } from '../ways/program.ts'
 import { renderCatalogue } from './catalogue.ts'
-import { listing } from './list-command.ts'
+import { listing } from './listing.ts'
 
 const all = listing(areas)
 

@@ -1,10 +1,4 @@
-import type { ListedRule } from './list-command.ts'
-
-/** What `listing` gives. */
-interface Listing {
-  rules: readonly ListedRule[]
-  unruled: readonly { id: string; area: string; title: string; reason: string }[]
-}
+import type { ListedRule, Listing } from './listing.ts'
 
 /**
  * The checked-in catalogue of the rules as a page: made from the rules, so that a change of one is seen in
@@ -35,6 +29,9 @@ function ruleText(rule: ListedRule): string {
     `- source: ${rule.source.join('; ')}`,
     `- arms: ${rule.arms.treatment} / ${rule.arms.control}`,
     rule.needs.length > 0 ? `- needs: ${rule.needs.map(({ name }) => name).join(', ')}` : '',
+    ...Object.entries(rule.variantNeeds ?? {}).map(
+      ([variant, needs]) => `- ${variant} needs besides: ${needs.map(({ name }) => name).join(', ')}`,
+    ),
     rule.since === undefined ? '' : `- since: Linux ${rule.since}`,
     rule.variants === undefined ? '' : `- for each of: ${rule.variants.join(', ')}`,
     rule.bugs === undefined ? '' : `- known bugs it shows: ${rule.bugs.join(', ')}`,

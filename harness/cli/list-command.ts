@@ -1,9 +1,9 @@
 import { parseArgs } from 'node:util'
-import { REQUIREMENTS } from '../rules/requirements.ts'
-import type { Area, Rule } from '../rules/rule.ts'
+import type { Area } from '../rules/rule.ts'
 import { UsageError } from '../usage-error.ts'
 import { renderCatalogue } from './catalogue.ts'
 import { type Command, EXIT } from './command.ts'
+import { listing } from './listing.ts'
 
 const HELP = `Usage: ipcns list [--json | --markdown]
 
@@ -13,57 +13,6 @@ and each row of the catalogue that is no rule here, with the reason.
   --json      the same for programs
   --markdown  the same as a page; docs/RULES.md is made with it
 `
-
-/** One rule as `ipcns list --json` and the checked-in catalogue have it. */
-export interface ListedRule {
-  id: string
-  area: string
-  title: string
-  source: readonly string[]
-  /** Requirements by name, each with the kernel configuration that decides it, where one does. */
-  needs: { name: string; kconfig?: string }[]
-  arms: { treatment: string; control: string }
-  since?: string
-  variants?: readonly string[]
-  bugs?: string[]
-  disposableOnly?: string
-  file: string
-}
-
-/** Everything that `ipcns list` knows, in the catalogue's order. */
-export function listing(areas: readonly Area[]): {
-  rules: ListedRule[]
-  unruled: { id: string; area: string; title: string; reason: string }[]
-} {
-  return {
-    rules: areas.flatMap((area) => area.rules.map(listed)),
-    unruled: areas.flatMap((area) =>
-      area.unruled.map(({ id, says, reason }) => ({ id, area: area.name, title: says, reason })),
-    ),
-  }
-}
-
-function listed(rule: Rule): ListedRule {
-  return {
-    id: rule.id,
-    area: rule.area,
-    title: rule.says,
-    source: rule.source,
-    needs: (rule.needs ?? []).map((name) => {
-      const { kconfig } = REQUIREMENTS[name]
-      return kconfig === undefined ? { name } : { name, kconfig }
-    }),
-    arms:
-      rule.kind === 'visibility'
-        ? { treatment: 'different IPC namespaces', control: 'one IPC namespace' }
-        : rule.arms,
-    ...(rule.since === undefined ? {} : { since: rule.since }),
-    ...(rule.variants === undefined ? {} : { variants: rule.variants }),
-    ...(rule.bugs === undefined ? {} : { bugs: rule.bugs.map(({ id }) => id) }),
-    ...(rule.disposableOnly === undefined ? {} : { disposableOnly: rule.disposableOnly }),
-    file: rule.file,
-  }
-}
 
 /** The `list` subcommand. */
 export function listCommand(load: () => Promise<readonly Area[]>): Command {

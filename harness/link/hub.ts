@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { deferred } from './deferred.ts'
 import { HarnessError } from './failure.ts'
-import type { IpcNamespace } from './process.ts'
+import type { IpcNamespace } from './ipc-namespace.ts'
 
 /** What a probe answers to one request. */
 export type Answer = { value: unknown } | { errno: string } | { broken: string }

@@ -8,7 +8,8 @@ import { deferred } from './deferred.ts'
 import { describeArguments, describeCall, describeName, text } from './describe.ts'
 import { Failure, failed, HarnessError, type Outcome, SetUpRefused } from './failure.ts'
 import type { Answer } from './hub.ts'
-import type { IpcNamespace, Process } from './process.ts'
+import type { IpcNamespace } from './ipc-namespace.ts'
+import type { Process } from './process.ts'
 
 type Result<Name extends OperationName> = ReturnType<Operations[Name]>
 

@@ -1,16 +1,6 @@
-import type { MadeObject } from '../probe/operations/upkeep.ts'
 import { HarnessError } from './failure.ts'
 import type { Answer, Hub, Link } from './hub.ts'
-
-/** Where a process's IPC namespace objects must be cleaned up; see Cleaner. */
-export interface IpcNamespace {
-  /** `initial`, or a name for reading. */
-  name: string
-  /** Told before an object is made in it (named) or right after (unnamed); the initial namespace only. */
-  announce?(object: MadeObject): void
-  /** Told that the announced object could not be made. */
-  renounce?(object: MadeObject): void
-}
+import type { IpcNamespace } from './ipc-namespace.ts'
 
 /**
  * One probe process (or one thread of it) as the harness knows it. Experiments see it through a Member,

@@ -1,0 +1,71 @@
+import { REQUIREMENTS, type Requirement, type RequirementName } from '../rules/requirements.ts'
+import type { Area, Rule } from '../rules/rule.ts'
+
+/** One requirement of a rule. */
+interface ListedNeed {
+  name: string
+  kconfig?: string
+}
+
+/** One rule as `ipcns list --json` and the checked-in catalogue have it. */
+export interface ListedRule {
+  id: string
+  area: string
+  title: string
+  source: readonly string[]
+  /** Requirements by name, each with the kernel configuration that decides it, where one does. */
+  needs: ListedNeed[]
+  /** What single variants need besides. */
+  variantNeeds?: Readonly<Record<string, ListedNeed[]>>
+  arms: { treatment: string; control: string }
+  since?: string
+  variants?: readonly string[]
+  bugs?: string[]
+  disposableOnly?: string
+  file: string
+}
+
+/** Everything that `ipcns list` knows. */
+export interface Listing {
+  rules: readonly ListedRule[]
+  unruled: readonly { id: string; area: string; title: string; reason: string }[]
+}
+
+/** Lists the rules and the rows without one, in the catalogue's order. */
+export function listing(areas: readonly Area[]): Listing {
+  return {
+    rules: areas.flatMap((area) => area.rules.map(listed)),
+    unruled: areas.flatMap((area) =>
+      area.unruled.map(({ id, says, reason }) => ({ id, area: area.name, title: says, reason })),
+    ),
+  }
+}
+
+function listed(rule: Rule): ListedRule {
+  return {
+    id: rule.id,
+    area: rule.area,
+    title: rule.says,
+    source: rule.source,
+    needs: (rule.needs ?? []).map(need),
+    ...(rule.variantNeeds === undefined ? {} : { variantNeeds: mapNeeds(rule.variantNeeds) }),
+    arms:
+      rule.kind === 'visibility'
+        ? { treatment: 'different IPC namespaces', control: 'one IPC namespace' }
+        : rule.arms,
+    ...(rule.since === undefined ? {} : { since: rule.since }),
+    ...(rule.variants === undefined ? {} : { variants: rule.variants }),
+    ...(rule.bugs === undefined ? {} : { bugs: rule.bugs.map(({ id }) => id) }),
+    ...(rule.disposableOnly === undefined ? {} : { disposableOnly: rule.disposableOnly }),
+    file: rule.file,
+  }
+}
+
+function need(name: RequirementName): ListedNeed {
+  const { kconfig }: Requirement = REQUIREMENTS[name]
+  return kconfig === undefined ? { name } : { name, kconfig }
+}
+
+function mapNeeds(needs: Readonly<Record<string, readonly RequirementName[]>>): Record<string, ListedNeed[]> {
+  return Object.fromEntries(Object.entries(needs).map(([variant, names]) => [variant, names.map(need)]))
+}
