@@ -17,6 +17,7 @@ import {
   O_PATH,
   O_RDONLY,
   PIDFD_GET_IPC_NAMESPACE,
+  PR_SET_KEEPCAPS,
   SEM_UNDO,
 } from '../../fixtures/rules.ts'
 
@@ -230,16 +231,22 @@ export function joiningRules(ent: Area): void {
   })
 
   ent.comparison('ENT-24', {
-    says: 'joining by pidfd needs the right to trace the target as well',
+    says: 'joining by pidfd needs the right to trace the target as well as CAP_SYS_ADMIN',
     source: ['setns(2) ERRORS', 'kernel/nsproxy.c: validate_nsset'],
-    needs: ['pidfd setns', 'CAP_SETUID'],
+    needs: ['pidfd setns', 'CAP_SETUID', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'],
     since: '5.8',
-    arms: { treatment: 'a user who may not trace it', control: 'root' },
-    async experiment({ outer, arm, enter, fresh }) {
+    variants: ['neither', 'CAP_SYS_ADMIN alone', 'CAP_SYS_PTRACE alone'],
+    arms: { treatment: 'another user without the one or the other', control: 'another user with both' },
+    async experiment({ outer, arm, variant, enter, fresh }) {
       const target = await enter('target')
       const joiner = await outer.spawn('joiner')
       const before = await namespaceOf(joiner)
-      if (arm === 'treatment') await joiner.becomeUser(fresh.uid())
+      const both = ['CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'] as const
+      await joiner.prctl(PR_SET_KEEPCAPS, 1)
+      await joiner.becomeUser(fresh.uid())
+      await joiner.setCapabilities(
+        arm === 'control' ? [...both] : both.filter((name) => variant.startsWith(name)),
+      )
       const returned = await joiner.try.setns(await joiner.pidfd_open(target.pid), CLONE.NEWIPC)
       return { returned, before, after: await namespaceOf(joiner) }
     },
