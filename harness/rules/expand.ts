@@ -121,18 +121,19 @@ function withFlag(flag: Flag, profile: Profile, variant: number): Combination[] 
   }))
 }
 
-/** For a rule that is about flags, the quick profile: each flag set once. */
+/** For a rule that is about flags, the quick profile: each flag set by each way in. */
 function eachFlagSet(): Combination[] {
   const sets = bothWays(EACH_FLAG)
-  return [...quick(0), ...sets.map((flags, number) => ({ scene: PLAIN, via: wayFor(number), flags }))]
+  const product = sets.flatMap((flags) => SYSTEM_CALL_WAYS.map((via) => ({ scene: PLAIN, via, flags })))
+  return [...quick(0), ...product]
 }
 
-/** For a rule that is about flags: each flag set by each way in, and in each scene. */
+/** For a rule that is about flags: the same, and each flag set in each scene. */
 function aboutFlags(): Combination[] {
   const sets = bothWays(EACH_FLAG)
   return [
     ...standard(0),
-    ...sets.flatMap((flags) => SYSTEM_CALL_WAYS.map((via) => ({ scene: PLAIN, via, flags }))),
+    ...eachFlagSet(),
     ...SCENES.slice(1).flatMap((scene, row) =>
       sets.map((flags, column) => ({ scene, via: wayFor(row + column), flags })),
     ),
