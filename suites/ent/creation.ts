@@ -8,13 +8,16 @@ import {
   EINVAL,
   ENOSPC,
   type Flag,
+  failed,
   IPC_CREAT,
   IPC_EXCL,
+  type Member,
   NS_GET_PARENT,
   O_CREAT,
   O_EXCL,
   O_RDONLY,
   O_RDWR,
+  procPid,
   SEM_UNDO,
 } from '../../fixtures/rules.ts'
 
@@ -153,9 +156,9 @@ export function creationRules(ent: Area): void {
   })
 
   ent.comparison('ENT-10', {
-    says: 'an unshare of several namespaces that fails changes nothing: not the other one, not the undo list',
-    source: ['unshare(2)', 'kernel/fork.c: ksys_unshare'],
-    needs: ['SYSVIPC', 'USER_NS', 'UCOUNT_SYSCTL', 'CAP_SETUID'],
+    says: 'an unshare of several namespaces that fails changes nothing: not the other one, not the undo list, not who made a segment',
+    source: ['unshare(2)', 'kernel/fork.c: ksys_unshare', 'ipc/shm.c: exit_shm'],
+    needs: ['SYSVIPC', 'SYSVIPC_SYSCTL', 'USER_NS', 'UCOUNT_SYSCTL', 'CAP_SETUID'],
     since: '4.9',
     flags: [['NEWUSER', 'NEWIPC']],
     arms: { treatment: 'max_ipc_namespaces is reached', control: 'one more is allowed' },
@@ -165,17 +168,22 @@ export function creationRules(ent: Area): void {
       const set = await inside.semget(fresh.key(), 1, IPC_CREAT | IPC_EXCL | 0o600)
       const caller = await inside.spawn('caller')
       await caller.semop(set, [{ index: 0, change: 3, flags: SEM_UNDO }])
+      const segment = await caller.shmget(fresh.key(), 4096, IPC_CREAT | IPC_EXCL | 0o600)
       const before = { ipc: await namespaceOf(caller), uts: await namespaceOf(caller, 'NEWUTS') }
       const returned = await caller.try.unshare(CLONE.NEWUTS | CLONE.NEWIPC)
+      // Takes away every segment whose maker has left (proc_sys_kernel(5)), and only those.
+      await forceRemoval(inside, outer)
+      const left = await inside.try.shmctlStat(segment)
       return {
         returned,
         sameIpc: (await namespaceOf(caller)) === before.ipc,
         sameUts: (await namespaceOf(caller, 'NEWUTS')) === before.uts,
         value: await inside.try.semctlGet(set, 0),
+        segment: failed(left) ? left : 'there',
       }
     },
-    treatment: () => ({ returned: ENOSPC, sameIpc: true, sameUts: true, value: 3 }),
-    control: () => ({ returned: 0, sameIpc: false, sameUts: false, value: 0 }),
+    treatment: () => ({ returned: ENOSPC, sameIpc: true, sameUts: true, value: 3, segment: 'there' }),
+    control: () => ({ returned: 0, sameIpc: false, sameUts: false, value: 0, segment: EINVAL }),
   })
 
   ent.comparison('ENT-15', {
@@ -242,4 +250,14 @@ export function creationRules(ent: Area): void {
     reason:
       'needs kernels built without one of them, where the other family’s rules are what says it; "ipcns kernel matrix" boots both',
   })
+}
+
+/** Sets shm_rmid_forced in the namespace of `inside`; before 6.9 only root of the initial user namespace may. */
+async function forceRemoval(inside: Member, outer: Member): Promise<void> {
+  const set = await inside.try.writeFile('/proc/sys/kernel/shm_rmid_forced', '1')
+  if (!failed(set)) return
+  const nsfd = await outer.open(`/proc/${await procPid(inside)}/ns/ipc`, O_RDONLY)
+  const visitor = await outer.spawn('visitor', [], { keep: [nsfd] })
+  await visitor.setns(nsfd, CLONE.NEWIPC)
+  await visitor.writeFile('/proc/sys/kernel/shm_rmid_forced', '1')
 }

@@ -6,6 +6,7 @@ import {
   differs,
   EINVAL,
   ESRCH,
+  failed,
   IPC_CREAT,
   IPC_EXCL,
   PIDFD_THREAD,
@@ -31,7 +32,7 @@ export function threadRules(ent: Area): void {
       const tid = await process.try.cloneFunction(bits, 'pause')
       return {
         leader: await namespaceOf(process),
-        thread: await namespaceOf(process, 'NEWIPC', `/proc/self/task/${tid}`),
+        thread: failed(tid) ? tid : await namespaceOf(process, 'NEWIPC', `/proc/self/task/${tid}`),
         withSysvsem,
       }
     },
