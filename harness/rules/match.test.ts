@@ -46,6 +46,8 @@ describe('predictions', () => {
     expect(agrees(3, atLeast(3))).toBe(true)
     expect(agrees(2, atLeast(3))).toBe(false)
     expect(agrees(3, differs(3))).toBe(false)
+    expect(agrees(Failure.of('EINVAL'), differs(3))).toBe(false)
+    expect(agrees(undefined, differs(3))).toBe(false)
     expect(agrees(EINVAL, oneOf(0, EINVAL))).toBe(true)
     expect(agrees(ENOENT, oneOf(0, EINVAL))).toBe(false)
     expect(agrees({ a: 1, b: 2 }, having({ a: 1 }))).toBe(true)

@@ -47,9 +47,12 @@ export const ETIMEDOUT = Failure.of('ETIMEDOUT')
 /** The call succeeded, with whatever value. */
 export const succeeds = new Matcher('success', (seen) => !(seen instanceof Failure))
 
-/** Anything but this value; use with another field that says what it must be. */
+/** Any value but this one, of the same kind; an errno is not one. */
 export function differs(from: unknown): Matcher {
-  return new Matcher(`anything but ${text(from)}`, (seen) => !isDeepStrictEqual(seen, from))
+  return new Matcher(
+    `anything but ${text(from)}`,
+    (seen) => typeof seen === typeof from && !(seen instanceof Failure) && !isDeepStrictEqual(seen, from),
+  )
 }
 
 /** One of several conforming values. */

@@ -4,7 +4,6 @@ import { EMPTY, SYSTEM_V, SYSTEM_V_KINDS, type SystemVKind, systemV } from '../.
 import {
   type Area,
   CLONE,
-  differs,
   EEXIST,
   EINVAL,
   ENOENT,
@@ -13,6 +12,7 @@ import {
   IPC_CREAT,
   IPC_EXCL,
   O_RDONLY,
+  succeeds,
 } from '../../fixtures/rules.ts'
 
 const LASTING = { shm: ['lasting segments'] } as const
@@ -131,8 +131,8 @@ export function addKeyRules(svk: Area): void {
       otherSurvivor: ENOENT,
     }),
     isolated: ({ id, otherId, before }, world) => ({
-      exclusive: differs(EEXIST),
-      opened: differs(EEXIST),
+      exclusive: succeeds,
+      opened: succeeds,
       again: EEXIST,
       ofExclusive: EMPTY[systemV(world).kind],
       after: before,
