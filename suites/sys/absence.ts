@@ -6,7 +6,7 @@ export function absenceRules(sys: Area): void {
   sys.comparison('SYS-22', {
     says: 'a procfs mounted with subset=pid has neither the IPC sysctls nor /proc/sysvipc',
     source: ['proc(5): subset=pid', 'fs/proc/generic.c: proc_lookup'],
-    needs: ['PROC_SYSVIPC'],
+    needs: ['PROC_SYSVIPC', 'SYSVIPC_SYSCTL'],
     since: '5.8',
     arms: { treatment: 'mounted with subset=pid', control: 'mounted without' },
     flags: [['NEWIPC', 'NEWNS']],
