@@ -10,7 +10,7 @@ import { judge } from '../rules/judge.ts'
 import { needsOf } from '../rules/needs.ts'
 import { lackedBy, REQUIREMENTS, type RequirementName } from '../rules/requirements.ts'
 import type { ComparisonWorld, Setting, VisibilityWorld } from '../rules/rule.ts'
-import { relationOf } from '../rules/scenes.ts'
+import { relationOf, touchesInitial } from '../rules/scenes.ts'
 import { enter } from '../ways/way-in.ts'
 import { describeCell } from './result.ts'
 import { Trunk } from './trunk.ts'
@@ -48,14 +48,16 @@ export class Engine {
   start(cells: readonly Cell[]): ReadonlyMap<string, Promise<CellResult>> {
     const results = new Map<string, Deferred<CellResult>>()
     for (const cell of cells) results.set(cell.id, deferred())
-    const jobs = jobsOf(cells)
+    const jobs = jobsOf(cells.filter((cell) => !disturbsInitial(cell)))
+    const alone = jobsOf(cells.filter(disturbsInitial))
     const shown = firstOfEachArm(cells)
-    const work = async (): Promise<void> => {
-      for (let job = jobs.shift(); job; job = jobs.shift())
+    const work = async (queue: Job[]): Promise<void> => {
+      for (let job = queue.shift(); job; job = queue.shift())
         await this.#runJob(job, shown, (cell, result) => results.get(cell.id)?.resolve(result))
     }
-    for (let worker = 0; worker < WORLDS_AT_ONCE; worker += 1)
-      work().catch((problem) => {
+    Promise.all(Array.from({ length: WORLDS_AT_ONCE }, () => work(jobs)))
+      .then(() => work(alone))
+      .catch((problem) => {
         // A defect of the engine itself: whoever waits for a result must hear of it.
         for (const result of results.values()) result.reject(asError(problem))
       })
@@ -239,6 +241,11 @@ export class Engine {
     }
     return this.#liveTrunk()
   }
+}
+
+/** Changes sysctls of the initial namespace, in which other cells are: runs when they are done. */
+function disturbsInitial({ rule, scene }: Cell): boolean {
+  return rule.kind === 'visibility' && rule.writesSysctls === true && touchesInitial(scene)
 }
 
 /** The first cell of each rule and arm. */

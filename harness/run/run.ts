@@ -11,7 +11,7 @@ import type { Selection } from './selection.ts'
 import { temporaryDirectory } from './temporary.ts'
 
 /**
- * Runs a selection through vitest, two workers side by side. Gives what broke besides cells: nothing means
+ * Runs a selection through vitest, two workers side by side where they cannot disturb each other. Gives what broke besides cells: nothing means
  * that every worker came to its end.
  */
 export async function runSuites(
@@ -34,7 +34,8 @@ export async function runSuites(
       watch: false,
       pool: 'forks',
       isolate: false,
-      maxWorkers: 2,
+      // Whoever writes sysctls of the initial namespace must know of everybody who is in it.
+      maxWorkers: selection.disposable ? 1 : 2,
       testTimeout: 0,
       hookTimeout: 120_000,
       teardownTimeout: 20_000,

@@ -189,7 +189,7 @@ export function creationRules(ent: Area): void {
   ent.comparison('ENT-15', {
     says: 'IPC namespaces do not nest: each unshare makes another, without limit of depth and without parent',
     source: ['ipc/namespace.c: create_ipc_ns', 'NS_GET_PARENT(2const)'],
-    needs: ['NS_GET_USERNS'],
+    needs: ['NS_GET_USERNS', 'USER_NS'],
     since: '2.6.19',
     arms: { treatment: 'IPC namespaces, 100 deep', control: 'the parent of a user namespace' },
     async experiment({ outer, arm, enter }) {

@@ -83,6 +83,17 @@ export function linkRules(prc: Area): void {
     source: ['namespaces(7)', 'ptrace(2)', 'fs/proc/namespaces.c: proc_ns_get_link'],
     needs: ['CAP_SETUID'],
     since: '4.5',
+    bugs: [
+      {
+        id: 'BUG-34 (5.10.y alone)',
+        fix:
+          'what mainline has and its backport to 5.10.y lost, the line “error = -EACCES” behind ' +
+          'down_read_killable in fs/proc/namespaces.c; until then everybody gets an empty link and the ' +
+          'status of the directory in place of a refusal, though no namespace',
+        fixedIn: 'every other line; not in 5.10.262',
+        looksLike: { byUser: ['read', 'followed', EACCES] },
+      },
+    ],
     arms: { treatment: 'a process of root, and a zombie', control: 'a process of the same user, alive' },
     async experiment({ outer, enter, arm, fresh, eventually }) {
       const uid = fresh.uid()

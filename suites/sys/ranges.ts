@@ -1,5 +1,5 @@
 /** SYS-03 to SYS-07: which values the sysctls of an IPC namespace take. */
-import { type Area, EINVAL, ERANGE, type Member, type Outcome } from '../../fixtures/rules.ts'
+import { type Area, EINVAL, ERANGE, type Member, type Outcome, oneOf } from '../../fixtures/rules.ts'
 import { readSysctl, writeSysctl } from '../../fixtures/sysctls.ts'
 
 const INT_MAX = '2147483647'
@@ -31,6 +31,8 @@ async function mostObjects(member: Member): Promise<number> {
 interface Range {
   refused: readonly string[]
   accepted: readonly string[]
+  /** Whether a kernel may also say nothing to what it refuses, as long as it keeps the value. */
+  maySwallow?: true
 }
 
 function rangeRule(
@@ -53,15 +55,22 @@ function rangeRule(
     needs: [directory === 'kernel' ? 'SYSVIPC_SYSCTL' : 'MQUEUE_SYSCTL'],
     variants: Object.keys(ranges(0)),
     arms: ARMS,
-    async experiment({ outer, arm, variant }) {
+    async experiment({ outer, arm, variant, note }) {
       const path = `/proc/sys/${directory}/${variant}`
       const range = ranges(await mostObjects(outer))[variant] as Range
       await outer.writeFile(path, writtenBefore)
       const values = arm === 'treatment' ? range.refused : range.accepted
-      return { values, written: await writeEach(outer, path, values) }
+      const written = await writeEach(outer, path, values)
+      if (range.maySwallow && arm === 'treatment')
+        note(
+          written.some(({ outcome }) => outcome === 0)
+            ? 'swallowed, as before 5.19'
+            : 'refused, as since 5.19',
+        )
+      return { values, refusal: range.maySwallow ? oneOf(EINVAL, 0) : EINVAL, written }
     },
-    treatment: ({ values }) => ({
-      written: values.map((value) => ({ value, outcome: EINVAL, reads: writtenBefore })),
+    treatment: ({ values, refusal }) => ({
+      written: values.map((value) => ({ value, outcome: refusal, reads: writtenBefore })),
     }),
     control: ({ values }) => ({ written: values.map((value) => ({ value, outcome: 0, reads: value })) }),
   })
@@ -82,13 +91,17 @@ export function rangeRules(sys: Area): void {
   })
 
   rangeRule(sys, 'SYS-04', {
-    says: 'shmmax and shmall take any unsigned long',
-    source: ['proc_sys_kernel(5)', 'ipc/ipc_sysctl.c: ipc_sysctls'],
+    says: 'shmmax and shmall take any unsigned long, and never a negative number',
+    source: [
+      'proc_sys_kernel(5)',
+      'ipc/ipc_sysctl.c: ipc_sysctls',
+      'kernel/sysctl.c: __do_proc_doulongvec_minmax',
+    ],
     since: '3.16',
     directory: 'kernel',
     ranges: () => ({
-      shmmax: { refused: ['-1'], accepted: ['0', '4096', ULONG_MAX] },
-      shmall: { refused: ['-1'], accepted: ['0', '4096', ULONG_MAX] },
+      shmmax: { refused: ['-1'], accepted: ['0', '4096', ULONG_MAX], maySwallow: true },
+      shmall: { refused: ['-1'], accepted: ['0', '4096', ULONG_MAX], maySwallow: true },
     }),
   })
 
