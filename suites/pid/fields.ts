@@ -149,7 +149,7 @@ export function addFields(pid: Area): void {
   pid.visibility('PID-05', {
     says: '/proc/sysvipc gives the pids of a segment and of a queue as the pid namespace of the process that opened it has them',
     source: ['proc_sysvipc(5)', 'pid_namespaces(7)', 'ipc/util.c: sysvipc_proc_open'],
-    needs: ['SYSVIPC', 'PROC_SYSVIPC', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'],
+    needs: ['SYSVIPC', 'PROC_SYSVIPC', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE', 'PID_NS'],
     since: '4.17',
     flags: withoutUser,
     variants: ['shm', 'msg'],
