@@ -117,6 +117,7 @@ const table = {
     reason: 'kernel.shm_rmid_forced is 1: segments that nobody has attached do not last',
     met: async (child) => String(await child.try.readFile('/proc/sys/kernel/shm_rmid_forced')).trim() !== '1',
   },
+  UTS_SYSCTL: file('/proc/sys/kernel/hostname', 'CONFIG_SYSCTL'),
   UCOUNT_SYSCTL: file('/proc/sys/user/max_ipc_namespaces', 'CONFIG_SYSCTL'),
   CAP_SYS_ADMIN: capability('CAP_SYS_ADMIN'),
   CAP_SYS_RESOURCE: {

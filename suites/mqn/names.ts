@@ -18,6 +18,7 @@ import {
   O_RDWR,
   O_WRONLY,
 } from '../../fixtures/rules.ts'
+import { overflowIds } from '../../fixtures/user-namespaces.ts'
 
 /** Sizes that tell whose queue was found. */
 const ACTORS = { maxmsg: 3, msgsize: 41 }
@@ -290,8 +291,7 @@ export function addNames(mqn: Area): void {
       const mapped = await seen(viewer)
       const blind = await inner.spawn('blind viewer', ['NEWUSER'], { keep: [queue] })
       const unmapped = await seen(blind)
-      const overflow = Number(await outer.readFile('/proc/sys/kernel/overflowuid'))
-      const overflowGroup = Number(await outer.readFile('/proc/sys/kernel/overflowgid'))
+      const overflow = await overflowIds(outer)
       const forbidden = await inner.spawn('another user')
       await forbidden.becomeUser(stranger)
       const strangerOpens = await foundByName(forbidden, name)
@@ -305,7 +305,6 @@ export function addNames(mqn: Area): void {
         uid,
         gid,
         overflow,
-        overflowGroup,
         fromInside,
         mapped,
         unmapped,
@@ -337,11 +336,11 @@ const NAMES = {
   empty: REFUSED.empty,
 }
 
-function owned(of: { uid: number; gid: number; overflow: number; overflowGroup: number }) {
+function owned(of: { uid: number; gid: number; overflow: { uid: number; gid: number } }) {
   return {
     fromInside: { uid: of.uid, gid: of.gid, mode: '100600' },
     mapped: { uid: 7, gid: 8, mode: '100600' },
-    unmapped: { uid: of.overflow, gid: of.overflowGroup, mode: '100600' },
+    unmapped: { ...of.overflow, mode: '100600' },
     strangerOpens: EACCES,
     strangerUnlinks: EPERM,
     ownerOpens: 'found',

@@ -236,7 +236,7 @@ export function addProcessRules(not: Area): void {
   not.comparison('NOT-13', {
     says: 'the host name and domain name go by the UTS namespace, and other kernel sysctls by none: a new IPC namespace changes neither',
     source: ['uts_namespaces(7)', 'ipc_namespaces(7) (what it isolates)'],
-    needs: ['UTS_NS'],
+    needs: ['UTS_NS', 'UTS_SYSCTL'],
     flags: 'with NEWIPC',
     arms: { treatment: 'a new IPC namespace', control: 'a new UTS namespace too' },
     async experiment({ outer, enter, arm, flags }) {
