@@ -1,7 +1,16 @@
 import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { UsageError } from '../harness/usage-error.ts'
-import { giveFile, type Owner } from './owner.ts'
+import { giveFile, makeDirectory, type Owner } from './owner.ts'
+
+/** Makes the directory that reports go to. Throws UsageError when it cannot be. */
+export function makeReportDirectory(directory: string, owner: Owner | null): void {
+  try {
+    makeDirectory(directory, owner)
+  } catch (problem) {
+    throw asUsageError(problem, directory)
+  }
+}
 
 /** What a report is made of: one text, or pieces that are written as they come. */
 export type Text = string | Iterable<string>

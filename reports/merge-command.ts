@@ -3,10 +3,10 @@ import { parseArgs } from 'node:util'
 import type { Command } from '../harness/cli/command.ts'
 import { judge } from '../harness/results/judge.ts'
 import { UsageError } from '../harness/usage-error.ts'
-import { asUsageError, writeAtomically } from './files.ts'
+import { makeReportDirectory, writeAtomically } from './files.ts'
 import { FORMATS } from './formats.ts'
 import { mergeResults } from './merge.ts'
-import { makeDirectory, sudoOwner } from './owner.ts'
+import { sudoOwner } from './owner.ts'
 import { readResults } from './read.ts'
 import { renderResultsJson } from './results-json.ts'
 import { screenOf } from './screen.ts'
@@ -33,11 +33,7 @@ function merge(words: readonly string[]): number {
   const { runs, out } = readWords(words)
   const results = mergeResults(runs.map((name) => ({ name, results: readResults(name) })))
   const owner = sudoOwner()
-  try {
-    makeDirectory(out, owner)
-  } catch (problem) {
-    throw asUsageError(problem, out)
-  }
+  makeReportDirectory(out, owner)
   const paths = [
     { path: join(out, 'results.json'), text: renderResultsJson(results) },
     { path: join(out, FORMATS.junit.file), text: FORMATS.junit.render(results) },

@@ -5,10 +5,10 @@ import type { Command } from '../harness/cli/command.ts'
 import { judge } from '../harness/results/judge.ts'
 import type { Results } from '../harness/results/model.ts'
 import { UsageError } from '../harness/usage-error.ts'
-import { asUsageError, type Text, textOf, writeAtomically } from './files.ts'
+import { makeReportDirectory, type Text, textOf, writeAtomically } from './files.ts'
 import { FORMAT_NAMES, FORMATS, type FormatName, parseFormats } from './formats.ts'
 import { renderHtml } from './html.ts'
-import { makeDirectory, sudoOwner } from './owner.ts'
+import { sudoOwner } from './owner.ts'
 import { readResults } from './read.ts'
 import { screenOf } from './screen.ts'
 import { renderTerminal } from './terminal.ts'
@@ -59,13 +59,7 @@ function make(
 ): void {
   const files = formats.filter((name) => !isPrinted(name))
   const owner = sudoOwner()
-  if (files.length > 0) {
-    try {
-      makeDirectory(directory, owner)
-    } catch (problem) {
-      throw asUsageError(problem, directory)
-    }
-  }
+  if (files.length > 0) makeReportDirectory(directory, owner)
   const paths = files.map((name) => {
     const path = join(directory, FORMATS[name].file)
     writeAtomically(path, rendered(name, results, baseline), owner)

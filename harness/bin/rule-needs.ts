@@ -3,7 +3,7 @@ import type { Need, RuleNeeds } from '../../ci/kconfig/predict.ts'
 import { areas } from '../../suites/all.ts'
 import type { Cell, Profile } from '../rules/expand.ts'
 import { needsOf } from '../rules/needs.ts'
-import { REQUIREMENTS } from '../rules/requirements.ts'
+import { needOf, REQUIREMENTS } from '../rules/requirements.ts'
 import { cellsOf, everything } from '../run/selection.ts'
 
 /** Only a run with --disposable has such cells; no configuration decides that. */
@@ -27,8 +27,8 @@ export function ruleNeeds(profile: Profile): RuleNeeds[] {
 
 function needsOfCell(cell: Cell, usual: boolean): Need[] {
   const needs = needsOf(cell).flatMap((name): Need[] => {
-    const { kconfig, besides } = REQUIREMENTS[name]
-    const need = kconfig === undefined ? { name } : { name, kconfig }
+    const { besides } = REQUIREMENTS[name]
+    const need = needOf(name)
     return besides === undefined ? [need] : [need, { name: `${name}: ${besides}` }]
   })
   return usual ? needs : [...needs, DISPOSABLE]

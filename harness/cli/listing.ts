@@ -1,11 +1,5 @@
-import { REQUIREMENTS, type Requirement, type RequirementName } from '../rules/requirements.ts'
+import { type Need, needOf, type RequirementName } from '../rules/requirements.ts'
 import type { Area, Rule } from '../rules/rule.ts'
-
-/** One requirement of a rule. */
-interface ListedNeed {
-  name: string
-  kconfig?: string
-}
 
 /** One rule as `ipcns list --json` and the checked-in catalogue have it. */
 export interface ListedRule {
@@ -13,10 +7,9 @@ export interface ListedRule {
   area: string
   title: string
   source: readonly string[]
-  /** Requirements by name, each with the kernel configuration that decides it, where one does. */
-  needs: ListedNeed[]
+  needs: Need[]
   /** What single variants need besides. */
-  variantNeeds?: Readonly<Record<string, ListedNeed[]>>
+  variantNeeds?: Readonly<Record<string, Need[]>>
   arms: { treatment: string; control: string }
   since?: string
   variants?: readonly string[]
@@ -47,7 +40,7 @@ function listed(rule: Rule): ListedRule {
     area: rule.area,
     title: rule.says,
     source: rule.source,
-    needs: (rule.needs ?? []).map(need),
+    needs: (rule.needs ?? []).map(needOf),
     ...(rule.variantNeeds === undefined ? {} : { variantNeeds: mapNeeds(rule.variantNeeds) }),
     arms:
       rule.kind === 'visibility'
@@ -61,11 +54,6 @@ function listed(rule: Rule): ListedRule {
   }
 }
 
-function need(name: RequirementName): ListedNeed {
-  const { kconfig }: Requirement = REQUIREMENTS[name]
-  return kconfig === undefined ? { name } : { name, kconfig }
-}
-
-function mapNeeds(needs: Readonly<Record<string, readonly RequirementName[]>>): Record<string, ListedNeed[]> {
-  return Object.fromEntries(Object.entries(needs).map(([variant, names]) => [variant, names.map(need)]))
+function mapNeeds(needs: Readonly<Record<string, readonly RequirementName[]>>): Record<string, Need[]> {
+  return Object.fromEntries(Object.entries(needs).map(([variant, names]) => [variant, names.map(needOf)]))
 }

@@ -311,6 +311,18 @@ const table = {
 /** Name of a requirement. */
 export type RequirementName = keyof typeof table
 
+/** A requirement by its name, with the kernel configuration that decides it, where one does. */
+export interface Need {
+  name: string
+  kconfig?: string
+}
+
+/** The requirement of that name, as lists and predictions have it. */
+export function needOf(name: RequirementName): Need {
+  const { kconfig } = REQUIREMENTS[name]
+  return kconfig === undefined ? { name } : { name, kconfig }
+}
+
 /** All requirements by name. */
 export const REQUIREMENTS: Readonly<Record<RequirementName, Requirement>> = table
 
