@@ -137,8 +137,7 @@ const table = {
     },
   },
   'own namespaces': {
-    reason:
-      'the runner has no rights over its own namespaces: they belong to an outer user namespace (EPERM)',
+    reason: 'the runner may not rejoin its own namespaces (EPERM)',
     met: async (child) =>
       works(await child.try.setns(await child.open('/proc/self/ns/ipc', O_RDONLY), CLONE.NEWIPC)),
   },

@@ -141,7 +141,7 @@ export interface VisibilityRule<Seen extends object> extends Common {
   /**
    * Flags on which the outcome depends: with each of them added even the quick profile shows both arms, and
    * the default one every scene. `'all'` where flags and ways in are what the rule is about: then quick
-   * runs the mission's flag sets, and the full profile every subset by every way in.
+   * runs each flag and the mission's pairs by every way in, and the full profile every subset by every way in.
    */
   aboutFlags?: 'all' | readonly Flag[]
   /** The cell needs members and namespaces of its own: it counts objects, changes limits, blocks, leaves. */
