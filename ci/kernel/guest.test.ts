@@ -1,7 +1,7 @@
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { boot } from './boot.ts'
 import { cachedKernel } from './build.ts'
 import { cacheDirectory } from './cache.ts'
@@ -13,8 +13,7 @@ import { findSource } from './source.ts'
 // Real boots, one for each of two configurations, of what `npm run ci:matrix` or `ipcns kernel build` has left
 // in the cache: building takes minutes, a boot takes one second.
 const cache = cacheDirectory(process.env.IPCNS_KERNEL_CACHE)
-const scratch = mkdtempSync(join(tmpdir(), 'ipcns-guest-'))
-afterAll(() => rmSync(scratch, { recursive: true }))
+let scratch = ''
 
 type Ready = { full: string; lacking: string }
 const ready: Ready | string = await prepare().catch((problem: Error) => problem.message)
@@ -60,6 +59,11 @@ describe.skipIf(typeof ready === 'string')(
   typeof ready === 'string' ? `a guest (skipped: ${ready})` : 'a guest',
   () => {
     const { full, lacking } = typeof ready === 'string' ? { full: '', lacking: '' } : ready
+    // Here and not above: vitest calls no afterAll of a file whose tests are all skipped.
+    beforeAll(() => {
+      scratch = mkdtempSync(join(tmpdir(), 'ipcns-guest-'))
+    })
+    afterAll(() => rmSync(scratch, { recursive: true }))
 
     test('runs a command as root where it was called, and can write there and nowhere else', async () => {
       const script = `echo "$1 $(id -u) $PWD"; echo complaint >&2; echo kept > file

@@ -64,11 +64,13 @@ async function profileShares(areas: readonly Area[], profile: Profile): Promise<
   for (const area of areas) {
     const own = cellsOf(area, everything(profile))
     const started = performance.now()
-    await Promise.all(engine.start(own).values())
+    const results = await Promise.all(engine.start(own).values())
     const spent = performance.now() - started
     all += spent
     cells += own.length
     row(`${area.name} (${own.length} cells), a cell`, spent / Math.max(1, own.length))
+    for (const { id, verdict, ms } of results)
+      if (verdict === 'fail' || verdict === 'error') row(`  ${verdict} ${id}`, ms)
   }
   await engine.stop()
   row(`all ${cells} cells, a cell`, all / cells)

@@ -25,6 +25,8 @@ export async function dispatch(
   commands: Readonly<Record<string, () => Promise<Command>>>,
 ): Promise<number> {
   const [name, ...rest] = words
+  // A reader such as head(1) that has seen enough ends neither the command nor the reports it writes.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', ignoreBrokenPipe)
   try {
     if (name === undefined || name === '--help' || name === '-h' || name === 'help') {
       process.stdout.write(await overview(commands))
@@ -47,6 +49,10 @@ export async function dispatch(
       process.stderr.write(`${problem.stack}\n`)
     return EXIT.broken
   }
+}
+
+function ignoreBrokenPipe(problem: NodeJS.ErrnoException): void {
+  if (problem.code !== 'EPIPE') throw problem
 }
 
 async function overview(commands: Readonly<Record<string, () => Promise<Command>>>): Promise<string> {

@@ -120,6 +120,13 @@ describe('bad input is one sentence and status 2', () => {
   })
 })
 
+test('a reader that stops reading ends no command', async () => {
+  const { child, ended } = start(['list', '--json'])
+  child.stdout?.destroy()
+  const { status, stderr } = await ended
+  expect({ status, stderr }).toEqual({ status: 0, stderr: '' })
+})
+
 describe('the exit status', () => {
   const of = (verdicts: Verdict[], how: object = {}): number => {
     const cells = verdicts.map((verdict) => ({ rule: 'T-1', verdict }) as CellResult)

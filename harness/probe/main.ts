@@ -1,6 +1,6 @@
 /**
  * The probe: sits in some set of namespaces, makes one libc call at a time for the harness, answers with
- * the value or the errno's name. Started as `probe.cjs SOCKET TOKEN`, or after execve(2) as
+ * the value or the errno's name. Started as `probe.cjs SOCKET TOKEN [rehearse]`, or after execve(2) as
  * `probe.cjs SOCKET fd:N [TOKEN...]` with one worker thread for each further token.
  */
 
@@ -13,6 +13,7 @@ import { O_PATH, PR_SET_CHILD_SUBREAPER, SIGHUP, SIGINT, SIGQUIT, SIGTERM } from
 import { isJanitor, sweep } from './janitor.ts'
 import { type OperationName, operations } from './operations/index.ts'
 import { quietly } from './operations/upkeep.ts'
+import { REHEARSAL, REHEARSALS } from './rehearsal.ts'
 import { bind, SystemCallFailure } from './system.ts'
 import { tether } from './tether.ts'
 
@@ -69,6 +70,11 @@ function becomeAnew(descriptor: number, socketPath: string, threadTokens: string
   writeLine(JSON.stringify({ value: 0 }))
 }
 
+function rehearse(): void {
+  const lines = REHEARSAL.map((request) => JSON.stringify(request))
+  for (let round = 0; round < REHEARSALS; round += 1) for (const line of lines) JSON.stringify(answer(line))
+}
+
 interface ThreadData {
   socketPath: string
   token: string
@@ -86,7 +92,10 @@ function begin(): void {
   defaultSignals()
   tether()
   if (token.startsWith('fd:')) becomeAnew(Number(token.slice(3)), socketPath, process.argv.slice(4))
-  else becomeRoot(token)
+  else {
+    if (process.argv[4] === 'rehearse') rehearse()
+    becomeRoot(token)
+  }
 }
 
 let status = 1

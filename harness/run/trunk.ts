@@ -36,7 +36,7 @@ export class Trunk {
     const started = performance.now()
     const link = hub.expect()
     const [command = '', ...words] = probeProgram(hub.socketPath, link.token)
-    const child = spawn(command, words, { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(command, [...words, 'rehearse'], { stdio: ['ignore', 'ignore', 'pipe'] })
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       hub.stderr = (hub.stderr + text).slice(-2000)
     })

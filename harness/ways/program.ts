@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { V8_FLAGS } from '../probe/v8-flags.ts'
 
 /** The project's top level, found from wherever this code was bundled to. */
 export function projectTop(): string {
@@ -16,5 +17,5 @@ export function projectTop(): string {
 /** Command line of a probe that connects to the harness. */
 export function probeProgram(socketPath: string, token: string): string[] {
   const program = join(projectTop(), 'dist/probe.cjs')
-  return [process.execPath, '--single-threaded', '--v8-pool-size=0', program, socketPath, token]
+  return [process.execPath, ...V8_FLAGS, program, socketPath, token]
 }

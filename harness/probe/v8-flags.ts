@@ -1,0 +1,12 @@
+/**
+ * How Node is started for a probe. One thread, because a clone has only the one that called. Everything is
+ * compiled, with room for what calls teach, before the first clone: else each clone does it for itself. The
+ * program's text goes to huge pages where the kernel has them, which a clone shares without faults.
+ */
+export const V8_FLAGS: readonly string[] = [
+  '--single-threaded',
+  '--v8-pool-size=0',
+  '--no-lazy',
+  '--no-lazy-feedback-allocation',
+  '--use-largepages=silent',
+]
