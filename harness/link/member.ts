@@ -59,13 +59,21 @@ export class CellRecord {
     this.#steps.push({ who, operation: what, args: [], answer: { value: result } })
   }
 
-  /** The steps as a person reads them. */
+  /** The steps as a person reads them; a call that was repeated with one result, as polling does, is one. */
   evidence(): EvidenceStep[] {
-    return this.#steps.map(({ who, operation, args, answer }) => ({
-      who,
-      call: describeName(operation),
-      args: describeArguments(operation, args),
-      result: 'value' in answer ? text(answer.value) : 'errno' in answer ? answer.errno : answer.broken,
+    const steps: (EvidenceStep & { times: number })[] = []
+    for (const { who, operation, args, answer } of this.#steps) {
+      const call = describeName(operation)
+      const shown = describeArguments(operation, args)
+      const result = 'value' in answer ? text(answer.value) : 'errno' in answer ? answer.errno : answer.broken
+      const last = steps.at(-1)
+      if (last && last.who === who && last.call === call && last.args === shown && last.result === result)
+        last.times += 1
+      else steps.push({ who, call, args: shown, result, times: 1 })
+    }
+    return steps.map(({ times, result, ...step }) => ({
+      ...step,
+      result: times > 1 ? `${result} (${times} times)` : result,
     }))
   }
 }

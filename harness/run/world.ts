@@ -37,6 +37,8 @@ export async function makePair(trunk: Trunk, cell: Cell): Promise<PairWorld> {
     if (cell.rule.kind === 'visibility' && cell.rule.remount && flags.includes('NEWNS'))
       for (const side of new Set([actor, observer]))
         if (side !== outer) await remount(side, cell.rule.remount)
+    // The calls of the way in itself spoil nothing.
+    for (const side of [actor, observer]) side.process.spoiled = false
     return {
       actor: actor.process,
       observer: observer.process,
