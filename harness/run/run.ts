@@ -20,6 +20,8 @@ export async function runSuites(
   progress: (done: CellResult) => void,
 ): Promise<string[]> {
   const removeTemporary = temporaryDirectory()
+  // Workers need no network; reading certificates would be a good part of their start.
+  delete process.env.NODE_EXTRA_CA_CERTS
   const { startVitest } = await import('vitest/node')
   const reporter = new CellReporter(sink, progress)
   const exitCode = process.exitCode

@@ -8,7 +8,7 @@ import { CellRecord, type Member, makeMember } from '../link/member.ts'
 import { Process } from '../link/process.ts'
 import type { Flag } from '../probe/constants.ts'
 import type { MadeObject } from '../probe/operations/upkeep.ts'
-import { probeProgram } from '../ways/program.ts'
+import { probeEnvironment, probeProgram } from '../ways/program.ts'
 import { isReusable, makePrivate } from '../ways/way-in.ts'
 
 /**
@@ -36,7 +36,10 @@ export class Trunk {
     const started = performance.now()
     const link = hub.expect()
     const [command = '', ...words] = probeProgram(hub.socketPath, link.token)
-    const child = spawn(command, [...words, 'rehearse'], { stdio: ['ignore', 'ignore', 'pipe'] })
+    const child = spawn(command, [...words, 'rehearse'], {
+      env: probeEnvironment(),
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
     child.stderr.setEncoding('utf8').on('data', (text: string) => {
       hub.stderr = (hub.stderr + text).slice(-2000)
     })

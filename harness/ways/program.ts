@@ -19,3 +19,11 @@ export function probeProgram(socketPath: string, token: string): string[] {
   const program = join(projectTop(), 'dist/probe.cjs')
   return [process.execPath, ...V8_FLAGS, program, socketPath, token]
 }
+
+/**
+ * The environment of a probe: the runner's, without what Node would read at each start. Certificates of
+ * NODE_EXTRA_CA_CERTS alone take as long as the rest of its start.
+ */
+export function probeEnvironment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('NODE_')))
+}

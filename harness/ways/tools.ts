@@ -3,7 +3,7 @@ import { HarnessError } from '../link/failure.ts'
 import { type Member, makeMember } from '../link/member.ts'
 import { Process } from '../link/process.ts'
 import { type Flag, NS_FILE } from '../probe/constants.ts'
-import { probeProgram } from './program.ts'
+import { probeEnvironment, probeProgram } from './program.ts'
 
 /** Options of unshare(1) and nsenter(1) for each flag. */
 function option(tool: 'unshare(1)' | 'nsenter(1)', flag: Flag): string[] {
@@ -38,6 +38,8 @@ export async function startWithTool(
   const command = tool === 'unshare(1)' ? 'unshare' : 'nsenter'
   const started = execa(command, words, {
     reject: false,
+    env: probeEnvironment(),
+    extendEnv: false,
     stdin: 'ignore',
     stdout: 'ignore',
     stderr: 'pipe',
