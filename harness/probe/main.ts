@@ -16,6 +16,7 @@ import { quietly } from './operations/upkeep.ts'
 import { REHEARSAL, REHEARSALS } from './rehearsal.ts'
 import { bind, SystemCallFailure } from './system.ts'
 import { tether } from './tether.ts'
+import { ownText } from './text.ts'
 
 type AnyOperation = (...args: unknown[]) => unknown
 const table: Readonly<Record<string, AnyOperation>> = operations as Record<OperationName, AnyOperation>
@@ -93,7 +94,10 @@ function begin(): void {
   tether()
   if (token.startsWith('fd:')) becomeAnew(Number(token.slice(3)), socketPath, process.argv.slice(4))
   else {
-    if (process.argv[4] === 'rehearse') rehearse()
+    if (process.argv[4] === 'rehearse') {
+      ownText()
+      rehearse()
+    }
     becomeRoot(token)
   }
 }
