@@ -1,13 +1,21 @@
-// Bundles the two programs that must run without a TypeScript loader: the `ipcns` command and the probe.
-// Runs from `npm ci` (prepare) and, when a source is newer than the bundle, from harness/bin/ipcns.mjs.
-import { readdirSync, renameSync, statSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+// Bundles what must run without a TypeScript loader: the `ipcns` command, the suites as vitest runs them, and
+// the probe. Runs from `npm ci` (prepare) and, when a source is newer than the bundle, from
+// harness/bin/ipcns.mjs.
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const top = dirname(dirname(fileURLToPath(import.meta.url)))
 
 /** The bundles, relative to the project's top level. */
-export const bundles = { command: join(top, 'dist/ipcns.mjs'), probe: join(top, 'dist/probe.cjs') }
+export const bundles = {
+  command: join(top, 'dist/ipcns.mjs'),
+  suites: join(top, 'dist/conformance.mjs'),
+  probe: join(top, 'dist/probe.cjs'),
+}
+
+/** One test file for each suite, which takes it from the bundle: see harness/run/run.ts. */
+const testFiles = join(top, 'dist/suites')
 
 /** True when a bundle is missing or older than a source file it could have been made from. */
 export function isStale() {
@@ -39,8 +47,9 @@ function newest(directories) {
 }
 
 /**
- * Writes both bundles; rejects with esbuild's own message when a source does not parse. Each takes its place
- * in one step: a run that starts at the same time finds the old one or the new one, never half of one.
+ * Writes the bundles; rejects with esbuild's own message when a source does not parse. Each file takes its
+ * place in one step, the programs after the parts they load: a run that starts at the same time finds the old
+ * one or the new one, never half of one.
  */
 export async function build() {
   const { build: bundle } = await import('esbuild')
@@ -48,18 +57,62 @@ export async function build() {
     bundle: true,
     platform: 'node',
     target: 'node20',
-    packages: 'external',
     logLevel: 'silent',
+    write: false,
+    outdir: join(top, 'dist'),
+    absWorkingDir: top,
   }
-  const make = async (entry, file, options) => {
-    const outfile = `${file}.${process.pid}`
-    await bundle({ ...common, ...options, entryPoints: [join(top, entry)], outfile })
-    renameSync(outfile, file)
-  }
-  await Promise.all([
-    make('harness/bin/ipcns.ts', bundles.command, { format: 'esm', loader: { '.eta': 'text' } }),
-    make('harness/probe/main.ts', bundles.probe, { format: 'cjs' }),
+  const made = await Promise.all([
+    bundle({
+      ...common,
+      entryPoints: { ipcns: 'harness/bin/ipcns.ts', conformance: 'harness/bin/conformance.ts' },
+      format: 'esm',
+      // A command loads no more than its own part, and that from few files: a guest opens files slowly.
+      splitting: true,
+      external: ['esbuild', 'koffi', 'vitest'],
+      outExtension: { '.js': '.mjs' },
+      loader: { '.eta': 'text' },
+      // What a failing cell names is a line of a suite.
+      sourcemap: true,
+      sourcesContent: false,
+      banner: {
+        js: "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);",
+      },
+    }),
+    bundle({
+      ...common,
+      entryPoints: { probe: 'harness/probe/main.ts' },
+      format: 'cjs',
+      packages: 'external',
+      outExtension: { '.js': '.cjs' },
+    }),
   ])
+  mkdirSync(testFiles, { recursive: true })
+  for (const suite of readdirSync(join(top, 'suites')).filter((name) => name.endsWith('.suite.ts')))
+    place(
+      join(testFiles, suite.replace(/\.ts$/, '.mjs')),
+      `process.setSourceMapsEnabled(true)\nconst { conform } = await import('../conformance.mjs')\nawait conform('${basename(suite, '.suite.ts')}')\n`,
+    )
+  const files = made.flatMap(({ outputFiles }) => outputFiles)
+  const programs = new Set(Object.values(bundles))
+  for (const { path, contents } of files) if (!programs.has(path)) place(path, contents)
+  for (const { path, contents } of files) if (programs.has(path)) place(path, contents)
+  removeOld(new Set(files.map(({ path }) => path)))
+}
+
+function place(path, contents) {
+  const half = `${path}.${process.pid}`
+  writeFileSync(half, contents)
+  renameSync(half, path)
+}
+
+/** Removes parts of earlier bundles. Not at once: a run that is under way loads its own as it comes to them. */
+function removeOld(current) {
+  for (const name of readdirSync(join(top, 'dist'))) {
+    const path = join(top, 'dist', name)
+    if (/\.mjs(\.map)?$/.test(name) && !current.has(path) && modified(path) < Date.now() - 24 * 3600_000)
+      rmSync(path, { force: true })
+  }
 }
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) await build()

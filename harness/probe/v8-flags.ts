@@ -1,3 +1,8 @@
+import { existsSync } from 'node:fs'
+
+/** Where it is missing, Node complains of that on standard error. */
+const hugePages = existsSync('/sys/kernel/mm/transparent_hugepage/enabled')
+
 /**
  * How Node is started for a probe. One thread, because a clone has only the one that called. Everything is
  * compiled, with room for what calls teach, before the first clone: else each clone does it for itself. The
@@ -8,5 +13,5 @@ export const V8_FLAGS: readonly string[] = [
   '--v8-pool-size=0',
   '--no-lazy',
   '--no-lazy-feedback-allocation',
-  '--use-largepages=silent',
+  ...(hugePages ? ['--use-largepages=silent'] : []),
 ]

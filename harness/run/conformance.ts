@@ -25,13 +25,16 @@ function workerEngine(disposable: boolean): Engine {
 }
 
 /**
- * Makes one vitest test of each cell of an area. Does nothing outside vitest, where a suite file is
- * imported for its rules alone.
+ * What a suite file ends with: the tests of its area. Does nothing where a suite file is imported for its
+ * rules alone: outside vitest, from a bundle, and by the project's own tests, which provide no selection.
  */
 export async function conformance(area: Area): Promise<void> {
-  if (!process.env.VITEST) return
+  if (process.env.VITEST && import.meta.url.endsWith('.ts')) await testCells(area)
+}
+
+/** Makes one vitest test of each cell of an area. */
+export async function testCells(area: Area): Promise<void> {
   const { beforeAll, describe, inject, test } = await import('vitest')
-  // The project's own tests import the suites under vitest too, but provide no selection.
   const selection: Selection | undefined = inject('selection')
   if (!selection) return
   const cells = cellsOf(area, selection)

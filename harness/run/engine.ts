@@ -11,6 +11,7 @@ import { needsOf } from '../rules/needs.ts'
 import { lackedBy, REQUIREMENTS, type RequirementName } from '../rules/requirements.ts'
 import type { ComparisonWorld, Setting, VisibilityWorld } from '../rules/rule.ts'
 import { relationOf, touchesInitial } from '../rules/scenes.ts'
+import { placeIn } from '../rules/where.ts'
 import { enter } from '../ways/way-in.ts'
 import { describeCell } from './result.ts'
 import { Trunk } from './trunk.ts'
@@ -321,8 +322,8 @@ function withoutReason({ reason: _, ...cell }: CellResult): CellResult {
 
 function unexpected(problem: unknown): string {
   const error = asError(problem)
-  const place = error.stack?.split('\n').find((row) => row.includes('/suites/'))
-  return `defect of the suite: ${error.message}${place ? ` ${place.trim()}` : ''}`
+  const place = placeIn(error.stack ?? '')
+  return `defect of the suite: ${error.message}${place ? ` at ${place.file}:${place.line}` : ''}`
 }
 
 function asError(problem: unknown): Error {
