@@ -8,7 +8,7 @@ import { cString } from './operations/structures.ts'
 import { syscall, syscallNumber } from './syscalls.ts'
 import { addressOf, addressOfBuffer, bind, bindRaw, fail, failWithErrno } from './system.ts'
 import { tether, untether } from './tether.ts'
-import { V8_FLAGS } from './v8-flags.ts'
+import { SINGLE_THREADED } from './v8-flags.ts'
 
 const libc = {
   clone: bind<[number, number, number, number]>(
@@ -170,7 +170,7 @@ export const birthOperations = {
     for (const descriptor of [socket, ...keep]) libc.fcntl(descriptor, 2, 0)
     const words = [
       process.execPath,
-      ...(threads.length === 0 ? V8_FLAGS : []),
+      ...(threads.length === 0 ? SINGLE_THREADED : []),
       process.argv[1] ?? fail('ENOENT'),
       listenerPath(),
       `fd:${socket}`,

@@ -91,6 +91,29 @@ describe.skipIf(!privileged)('the engine (needs CAP_SYS_ADMIN)', () => {
     )
   })
 
+  test('a coincidence in the initial namespace is tried again and told; elsewhere the first answer counts', async () => {
+    const once = new Set<string>()
+    const results = await run((rules) =>
+      rules.visibility('T-1', {
+        ...honest,
+        async experiment(world) {
+          const cell = [world.scene.place, world.scene.direction, world.via, ...world.flags].join(' ')
+          const seen = await honest.experiment(world)
+          if (once.has(cell)) return seen
+          once.add(cell)
+          return { ...seen, found: 4711 }
+        },
+      }),
+    )
+    for (const { place, direction, verdict, note } of results) {
+      const initial = place === 'initial' || direction === 'child-to-initial'
+      expect({ verdict, told: note?.includes('4711') ?? false }).toEqual(
+        initial ? { verdict: 'pass', told: true } : { verdict: 'fail', told: false },
+      )
+    }
+    expect(verdicts(results).sort()).toEqual(['fail', 'pass'])
+  })
+
   test('an operation that lies fails the cell', async () => {
     const results = await run((rules) =>
       rules.visibility('T-1', {

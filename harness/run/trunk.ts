@@ -8,7 +8,7 @@ import { CellRecord, type Member, makeMember } from '../link/member.ts'
 import { Process } from '../link/process.ts'
 import type { Flag } from '../probe/constants.ts'
 import type { MadeObject } from '../probe/operations/upkeep.ts'
-import { probeEnvironment, probeProgram } from '../ways/program.ts'
+import { probeEnvironment, rootProgram } from '../ways/program.ts'
 import { isReusable, makePrivate } from '../ways/way-in.ts'
 
 /**
@@ -35,8 +35,8 @@ export class Trunk {
     const hub = await Hub.open(requestLimit)
     const started = performance.now()
     const link = hub.expect()
-    const [command = '', ...words] = probeProgram(hub.socketPath, link.token)
-    const child = spawn(command, [...words, 'rehearse'], {
+    const [command = '', ...words] = rootProgram(hub.socketPath, link.token)
+    const child = spawn(command, words, {
       env: probeEnvironment(),
       stdio: ['ignore', 'ignore', 'pipe'],
     })

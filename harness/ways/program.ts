@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { V8_FLAGS } from '../probe/v8-flags.ts'
+import { PROLIFIC, SINGLE_THREADED } from '../probe/v8-flags.ts'
 
 /** The project's top level, found from wherever this code was bundled to. */
 export function projectTop(): string {
@@ -16,8 +16,16 @@ export function projectTop(): string {
 
 /** Command line of a probe that connects to the harness. */
 export function probeProgram(socketPath: string, token: string): string[] {
-  const program = join(projectTop(), 'dist/probe.cjs')
-  return [process.execPath, ...V8_FLAGS, program, socketPath, token]
+  return [process.execPath, ...SINGLE_THREADED, program(), socketPath, token]
+}
+
+/** Command line of a probe that others are cloned from: slower to start, and they are faster for it. */
+export function rootProgram(socketPath: string, token: string): string[] {
+  return [process.execPath, ...PROLIFIC, program(), socketPath, token, 'rehearse']
+}
+
+function program(): string {
+  return join(projectTop(), 'dist/probe.cjs')
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Objects by their identifier: every call that takes one. */
 
-import { makePinned, makeTwins, sideInInitial } from '../../fixtures/identifiers.ts'
+import { ATTEMPTS, foreign, makePinned, makeTwins, sideInInitial } from '../../fixtures/identifiers.ts'
 import { EMPTY, SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
 import {
   type Area,
@@ -25,11 +25,17 @@ async function modeOf(family: SystemVFamily, member: Member, id: number): Promis
   return failed(seen) ? seen : seen.perm.mode & 0o777
 }
 
-/** An identifier that was in use a moment ago and is not now. */
-async function unusedId(family: SystemVFamily, member: Member, key: number): Promise<number> {
-  const id = await family.make(member, key)
-  await family.remove(member, id)
-  return id
+/**
+ * An identifier that was in use by the actor a moment ago and is not now, and that means nobody else's object
+ * to an observer in the initial namespace.
+ */
+async function unusedId({ actor, observer, fresh }: VisibilityWorld, family: SystemVFamily): Promise<number> {
+  for (let attempt = 1; ; attempt += 1) {
+    const key = fresh.key()
+    const id = await family.make(actor, key)
+    await family.remove(actor, id)
+    if (attempt === ATTEMPTS || !foreign(await family.stat(observer, id), key)) return id
+  }
 }
 
 /** What the maker of two IPC_PRIVATE objects sees of them, having put 41 into the first. */
@@ -110,12 +116,12 @@ export function addIdentifierRules(svk: Area): void {
     variants: SYSTEM_V_KINDS,
     variantNeeds: LASTING,
     async experiment(world) {
-      const { actor, observer, fresh } = world
+      const { actor, observer } = world
       const family = systemV(world)
       const { id, key } = await makePinned(world, family, 41, 'harmless')
       const before = await family.inspect(actor, id)
       const seen = await family.stat(observer, id)
-      const unused = await unusedId(family, actor, fresh.key())
+      const unused = await unusedId(world, family)
       const unusedToActor = await family.stat(actor, unused)
       const unusedToObserver = await family.stat(observer, unused)
       const after = await family.inspect(actor, id)
