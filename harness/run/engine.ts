@@ -17,8 +17,8 @@ import { describeCell } from './result.ts'
 import { Trunk } from './trunk.ts'
 import { makePair, type PairWorld } from './world.ts'
 
-/** How many worlds are under way at once; most of a cell's time is waiting for a probe on the other core. */
-const WORLDS_AT_ONCE = 12
+/** How many worlds are under way at once; with more the processors' caches lose more than waiting costs. */
+const WORLDS_AT_ONCE = 8
 
 /** After this many milliseconds a cell is given up; each call in it has a shorter limit of its own. */
 const CELL_LIMIT_MS = 60_000
