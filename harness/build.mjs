@@ -87,17 +87,30 @@ export async function build() {
       outExtension: { '.js': '.cjs' },
     }),
   ])
-  mkdirSync(testFiles, { recursive: true })
-  for (const suite of readdirSync(join(top, 'suites')).filter((name) => name.endsWith('.suite.ts')))
-    place(
-      join(testFiles, suite.replace(/\.ts$/, '.mjs')),
-      `process.setSourceMapsEnabled(true)\nconst { conform } = await import('../conformance.mjs')\nawait conform('${basename(suite, '.suite.ts')}')\n`,
-    )
   const files = made.flatMap(({ outputFiles }) => outputFiles)
   const programs = new Set(Object.values(bundles))
   for (const { path, contents } of files) if (!programs.has(path)) place(path, contents)
   for (const { path, contents } of files) if (programs.has(path)) place(path, contents)
   removeOld(new Set(files.map(({ path }) => path)))
+  placeTestFiles()
+}
+
+function placeTestFiles() {
+  const areas = readdirSync(join(top, 'suites'))
+    .filter((name) => name.endsWith('.suite.ts'))
+    .map((name) => basename(name, '.suite.ts'))
+  mkdirSync(testFiles, { recursive: true })
+  for (const area of areas)
+    place(
+      join(testFiles, `${area}.suite.mjs`),
+      `process.setSourceMapsEnabled(true)
+const { conform } = await import('../conformance.mjs')
+await conform('${area}')
+`,
+    )
+  for (const name of readdirSync(testFiles))
+    if (name.endsWith('.suite.mjs') && !areas.includes(basename(name, '.suite.mjs')))
+      rmSync(join(testFiles, name), { force: true })
 }
 
 function place(path, contents) {

@@ -236,7 +236,7 @@ class MemberCore {
   }
 
   async killAndReap(): Promise<void> {
-    await this.#reap(() => this.process.creator?.must('kill', [this.pid, 9]))
+    await this.#reap(() => this.process.creator?.must('killChild', [this.pid]))
     this.record.remark(this.name, 'killed and reaped', '')
   }
 

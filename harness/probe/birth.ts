@@ -3,7 +3,7 @@ import { closeSync, readFileSync, readSync } from 'node:fs'
 import { adopt, closeAllBut, connect, listenerPath, ownDescriptors } from './connection.ts'
 import { SIGCHLD } from './constants.ts'
 import { descriptorOperations } from './operations/descriptors.ts'
-import { processOperations } from './operations/processes.ts'
+import { forgetEnded, processOperations } from './operations/processes.ts'
 import { cString } from './operations/structures.ts'
 import { syscall, syscallNumber } from './syscalls.ts'
 import { addressOf, addressOfBuffer, bind, bindRaw, fail, failWithErrno } from './system.ts'
@@ -82,7 +82,9 @@ function fork(call: 'clone' | 'clone3', bits: number): number {
     clone3Args.writeBigUInt64LE(BigInt(SIGCHLD), 32)
     pid = forkWithClone3()
   }
-  return pid === -1 ? failWithErrno() : pid
+  if (pid === -1) failWithErrno()
+  if (pid > 0) forgetEnded(pid)
+  return pid
 }
 
 export const birthOperations = {
@@ -133,7 +135,9 @@ export const birthOperations = {
     const stack = Buffer.alloc(65536)
     stacks.push(stack)
     const top = (addressOfBuffer(stack) + 65536n) & ~15n
-    return libc.clone(Number(addressOf(routine)), Number(top), bits, 0)
+    const pid = libc.clone(Number(addressOf(routine)), Number(top), bits, 0)
+    forgetEnded(pid)
+    return pid
   },
   /** Ends the calling thread only (_exit(2) NOTES), never answering. */
   exitThread: (): number => syscall('exit', 0),

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'vitest'
 import { Failure } from '../link/failure.ts'
-import { CLONE, IPC_CREAT, IPC_EXCL, SIGKILL } from '../probe/constants.ts'
+import { CLONE, IPC_CREAT, IPC_EXCL, SIGKILL, WNOHANG } from '../probe/constants.ts'
 import type { CellResult } from '../results/model.ts'
 import { expand } from '../rules/expand.ts'
 import {
@@ -112,6 +112,28 @@ describe.skipIf(!privileged)('the engine (needs CAP_SYS_ADMIN)', () => {
       )
     }
     expect(verdicts(results).sort()).toEqual(['fail', 'pass'])
+  })
+
+  test('a pid that is used again is another process: it is not killed, and its end is not known beforehand', async () => {
+    const results = await comparison(async ({ outer }) => {
+      const init = await outer.spawn('init', ['NEWPID'])
+      const other = await init.spawn('other')
+      const nextPid = (pid: number): Promise<number> =>
+        other.writeFile('/proc/sys/kernel/ns_last_pid', String(pid - 1))
+      const reaped = await init.spawn('reaped')
+      await reaped.exitAndReap()
+      await nextPid(reaped.pid)
+      const stranger = await other.spawn('stranger')
+      const ended = await init.spawn('ended')
+      let buried = await init.process.must('endChildren', [[reaped.pid, ended.pid]])
+      while (buried === 0) buried = await init.process.must('endChildren', [[]])
+      await nextPid(ended.pid)
+      const successor = await init.spawn('successor')
+      const { pid } = await init.waitpid(successor.pid, WNOHANG)
+      const same = stranger.pid === reaped.pid && successor.pid === ended.pid
+      return { done: same && pid === 0 && (await stranger.ping()) === 0 }
+    })
+    expect(verdicts(results)).toEqual(['pass'])
   })
 
   test('an operation that lies fails the cell', async () => {

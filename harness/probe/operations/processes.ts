@@ -1,4 +1,4 @@
-import { CAPABILITIES, type Capability, WNOHANG } from '../constants.ts'
+import { CAPABILITIES, type Capability, SIGKILL, WNOHANG } from '../constants.ts'
 import { errnoName } from '../errno.ts'
 import { syscall } from '../syscalls.ts'
 import { addressOf, bind, bindRaw, fail } from '../system.ts'
@@ -67,6 +67,22 @@ function waitpid(pid: number, options: number): ChildStatus {
 /** How children ended that were reaped before anybody asked. */
 const reapedEarly = new Map<number, ChildStatus>()
 
+/** To be called when a child was born: what is known of an earlier one with its pid is no longer true. */
+export function forgetEnded(pid: number): void {
+  reapedEarly.delete(pid)
+}
+
+/**
+ * Kills a child that still runs. One that has ended is reaped instead, and a pid that is no child's any more
+ * is left alone: it may be anybody's by now. Throws ECHILD for that.
+ */
+function killChild(pid: number): number {
+  const found = waitpid(pid, WNOHANG)
+  if (found.pid === 0 || found.stopped) return libc.kill(pid, SIGKILL)
+  reapedEarly.set(pid, found)
+  return 0
+}
+
 /** Reaps every child that has ended; gives how many. A clone inherits the list but not the children. */
 export function reapEnded(): number {
   let reaped = 0
@@ -125,6 +141,7 @@ export const processOperations = {
   getegid: (): number => libc.getegid(),
   /** kill(2). */
   kill: (pid: number, signal: number): number => libc.kill(pid, signal),
+  killChild,
   /** tgkill(2). */
   tgkill: (pid: number, tid: number, signal: number): number => syscall('tgkill', pid, tid, signal),
   /** waitpid(2). */

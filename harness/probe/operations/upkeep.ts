@@ -1,6 +1,5 @@
 import { exit } from '../birth.ts'
 import { closeAllBut, ownDescriptors } from '../connection.ts'
-import { SIGKILL } from '../constants.ts'
 import { SystemCallFailure } from '../system.ts'
 import { posixQueueOperations } from './mqueue.ts'
 import { processOperations, reapEnded } from './processes.ts'
@@ -57,7 +56,7 @@ export const upkeepOperations = {
    * waiting for any. How each ended is kept for a `waitpid` that asks later.
    */
   endChildren: (pids: number[]): number => {
-    for (const pid of pids) quietly(() => processOperations.kill(pid, SIGKILL))
+    for (const pid of pids) quietly(() => processOperations.killChild(pid))
     return reapEnded()
   },
   /** Makes the member as good as new for another cell: no descriptor, no attachment, no child left. */
