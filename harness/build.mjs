@@ -87,6 +87,7 @@ export async function build() {
       outExtension: { '.js': '.cjs' },
     }),
   ])
+  mkdirSync(testFiles, { recursive: true })
   const files = made.flatMap(({ outputFiles }) => outputFiles)
   const programs = new Set(Object.values(bundles))
   for (const { path, contents } of files) if (!programs.has(path)) place(path, contents)
@@ -99,7 +100,6 @@ function placeTestFiles() {
   const areas = readdirSync(join(top, 'suites'))
     .filter((name) => name.endsWith('.suite.ts'))
     .map((name) => basename(name, '.suite.ts'))
-  mkdirSync(testFiles, { recursive: true })
   for (const area of areas)
     place(
       join(testFiles, `${area}.suite.mjs`),
