@@ -5,6 +5,7 @@ const libc = {
   mmap: bind<[number, number, number, number, number, number]>(
     'uintptr_t mmap(uintptr_t address, size_t bytes, int protection, int flags, int descriptor, long offset)',
   ),
+  munmap: bind<[number, number]>('int munmap(uintptr_t address, size_t bytes)'),
   memcpy: bind<[number, number, number]>('uintptr_t memcpy(uintptr_t to, uintptr_t from, size_t bytes)'),
   mprotect: bind<[number, number, number]>('int mprotect(uintptr_t address, size_t bytes, int protection)'),
   mremap: bind<[number, number, number, number, number]>(
@@ -31,13 +32,14 @@ export function ownText(): void {
     const start = Number.parseInt(from, 16)
     const bytes = Number.parseInt(to, 16) - start
     if (!(bytes >= WORTH_COPYING)) continue
+    const copy = libc.mmap(0, bytes, PROT.read | PROT.write, MAP_PRIVATE_ANONYMOUS, -1, 0)
+    libc.memcpy(copy, start, bytes)
     try {
-      const copy = libc.mmap(0, bytes, PROT.read | PROT.write, MAP_PRIVATE_ANONYMOUS, -1, 0)
-      libc.memcpy(copy, start, bytes)
       libc.mprotect(copy, bytes, PROT.read | PROT.execute)
       libc.mremap(copy, bytes, bytes, MREMAP_MAYMOVE_FIXED, start)
     } catch (problem) {
       if (!(problem instanceof SystemCallFailure)) throw problem
+      libc.munmap(copy, bytes)
     }
   }
 }
