@@ -90,8 +90,8 @@ export async function build() {
   mkdirSync(testFiles, { recursive: true })
   const files = made.flatMap(({ outputFiles }) => outputFiles)
   const programs = new Set(Object.values(bundles))
-  for (const { path, contents } of files) if (!programs.has(path)) place(path, contents)
-  for (const { path, contents } of files) if (programs.has(path)) place(path, contents)
+  const order = files.toSorted((a, b) => Number(programs.has(a.path)) - Number(programs.has(b.path)))
+  for (const { path, contents } of order) place(path, contents)
   removeOld(new Set(files.map(({ path }) => path)))
   placeTestFiles()
 }

@@ -89,6 +89,11 @@ export class Engine {
     report: (cell: Cell, result: CellResult) => void,
   ): Promise<void> {
     let world: PairWorld | undefined
+    const leave = async (): Promise<void> => {
+      const left = world
+      world = undefined
+      await left?.end()
+    }
     for (const cell of job) {
       const started = performance.now()
       const finish = (partial: Partial<CellResult> & Pick<CellResult, 'verdict'>): void =>
@@ -107,10 +112,7 @@ export class Engine {
         }
         const attempt = async (): Promise<Outcome> => {
           if (cell.rule.kind === 'visibility') {
-            if (world && !world.sound()) {
-              await world.end()
-              world = undefined
-            }
+            if (world && !world.sound()) await leave()
             world ??= await makePair(trunk, cell)
           }
           record = new CellRecord()
@@ -118,8 +120,7 @@ export class Engine {
         }
         let outcome = await attempt()
         for (let more = CHANCES - 1; more > 0 && outcome.verdict === 'fail' && outcome.inInitial; more -= 1) {
-          await world?.end()
-          world = undefined
+          await leave()
           const again = await attempt()
           outcome = again.verdict === 'pass' ? { ...again, note: coincidence(outcome, again) } : again
         }
@@ -131,10 +132,7 @@ export class Engine {
         const { inInitial: _, ...judged } = outcome
         finish({ ...judged, ...evidence, ...byHand(cell, outcome.verdict) })
         if (outcome.verdict === 'fail') this.#learnHaste(trunk.hub, performance.now() - started)
-        if (outcome.verdict !== 'pass' && world) {
-          await world.end()
-          world = undefined
-        }
+        if (outcome.verdict !== 'pass') await leave()
       } catch (problem) {
         const lacking = problem instanceof SetUpRefused ? await this.#lackedBy(problem) : undefined
         if (lacking === undefined) {
@@ -142,11 +140,10 @@ export class Engine {
           const reason = problem instanceof HarnessError ? problem.message : unexpected(problem)
           finish({ verdict: 'error', reason, evidence })
         } else finish({ verdict: 'skip', reason: lacking })
-        await world?.end()
-        world = undefined
+        await leave()
       }
     }
-    await world?.end()
+    await leave()
   }
 
   async #experiment(

@@ -11,8 +11,8 @@ import type { Selection } from './selection.ts'
 import { temporaryDirectory } from './temporary.ts'
 
 /**
- * Runs a selection through vitest, two workers side by side where they cannot disturb each other. Gives what broke besides cells: nothing means
- * that every worker came to its end.
+ * Runs a selection through vitest, two workers side by side where they cannot disturb each other. Gives what
+ * broke besides cells: nothing means that every worker came to its end.
  */
 export async function runSuites(
   selection: Selection,
