@@ -129,7 +129,7 @@ test('a reader that stops reading ends no command', async () => {
 
 describe('the exit status', () => {
   const of = (verdicts: Verdict[], how: object = {}): number => {
-    const cells = verdicts.map((verdict) => ({ rule: 'T-1', verdict }) as CellResult)
+    const cells = verdicts.map((verdict) => ({ rule: 'T-1', arm: 'treatment', verdict }) as CellResult)
     const results = { run: {}, summary: summarize(cells), cells } as Results
     return exitStatus(results, { broken: false, strict: false, ...how })
   }
@@ -146,6 +146,18 @@ describe('the exit status', () => {
     ['strict without', ['pass'], { strict: true }, 0],
     ['no cell', [], {}, 2],
   ])('%s', (_what, verdicts, how, status) => expect(of(verdicts, how)).toBe(status))
+
+  test.each<[string, Verdict, number]>([
+    ['controls pass nothing where no treatment could run', 'skip', 77],
+    ['controls beside treatments', 'pass', 0],
+  ])('%s', (_what, treatment, status) => {
+    const cells = [
+      { rule: 'T-1', arm: 'control', verdict: 'pass' },
+      { rule: 'T-1', arm: 'treatment', verdict: treatment },
+    ] as CellResult[]
+    const results = { run: {}, summary: summarize(cells), cells } as Results
+    expect(exitStatus(results, { broken: false, strict: false })).toBe(status)
+  })
 })
 
 describe.skipIf(!privileged)('a run (needs CAP_SYS_ADMIN)', () => {
@@ -203,13 +215,26 @@ describe.skipIf(!privileged)('a run (needs CAP_SYS_ADMIN)', () => {
   })
 })
 
-describe.skipIf(!root)('without privilege (needs root to give it up)', () => {
-  test('runs what needs none, skips the rest with a reason, and does not crash', async () => {
-    const out = join(scratch, 'user')
-    const { status, stdout } = await run(['run', '--profile', 'quick', '--area', 'svk', '--out', out], {
-      uid: 65534,
-    })
-    expect([0, 77]).toContain(status)
+const IN_USER_NAMESPACE = ['unshare', '--user', '--map-root-user']
+/** In a user namespace that allows no further one, and without capabilities. */
+const CONFINED = [
+  ...IN_USER_NAMESPACE,
+  'sh',
+  '-c',
+  'echo 0 > /proc/sys/user/max_user_namespaces && exec setpriv --bounding-set=-all --inh-caps=-all "$@"',
+  'sh',
+]
+const possible =
+  root && spawnSync('setpriv', ['--reuid=65534', '--clear-groups', ...CONFINED, 'true']).status === 0
+
+describe.skipIf(!possible)('without privilege (needs root to give it up, and user namespaces)', () => {
+  const uid = 65534
+
+  test('skips everything with a reason where no user namespace can be had, and does not crash', async () => {
+    const out = join(scratch, 'confined')
+    const words = ['run', '--profile', 'quick', '--area', 'svk', '--out', out]
+    const { status, stdout } = await run(words, { uid, within: CONFINED })
+    expect(status).toBe(77)
     const { summary, cells } = results(out)
     expect(summary.error + summary.fail).toBe(0)
     expect(cells.filter(({ verdict }) => verdict === 'skip').every(({ reason }) => reason)).toBe(true)
@@ -217,22 +242,19 @@ describe.skipIf(!root)('without privilege (needs root to give it up)', () => {
     await nothingLeft()
   })
 
-  const inUserNamespace = { uid: 65534, within: ['unshare', '--user', '--map-root-user'] }
-  const possible =
-    root && spawnSync('setpriv', ['--reuid=65534', ...inUserNamespace.within, 'true']).status === 0
-  test.skipIf(!possible)(
-    'root of a user namespace accuses no kernel of what it may not do itself',
-    async () => {
-      const out = join(scratch, 'rootless')
-      // Rules with every kind of set-up that is refused there: other users, maps, setns outwards, procfs.
-      const rules = ['UNS-01', 'LIM-07', 'LIM-09', 'PID-01', 'PRC-04', 'SVK-18', 'ENT-18', 'SVK-01', 'MQM-06']
-      const words = ['run', '--profile', 'quick', ...rules.flatMap((rule) => ['--rule', rule]), '--out', out]
-      const { status } = await run(words, inUserNamespace)
-      const { summary } = results(out)
-      expect(summary).toMatchObject({ fail: 0, error: 0 })
-      expect(summary.pass).toBeGreaterThan(20)
-      expect(status).toBe(0)
-      await nothingLeft()
-    },
-  )
+  test.each<[string, readonly string[]]>([
+    ['a user', []],
+    ['root of a user namespace', IN_USER_NAMESPACE],
+  ])('%s accuses no kernel of what may not be done there', async (who, within) => {
+    const out = join(scratch, who)
+    // Rules with every kind of set-up that is refused there: other users, maps, setns outwards, procfs.
+    const rules = ['UNS-01', 'LIM-07', 'LIM-09', 'PID-01', 'PRC-04', 'SVK-18', 'ENT-18', 'SVK-01', 'MQM-06']
+    const words = ['run', '--profile', 'quick', ...rules.flatMap((rule) => ['--rule', rule]), '--out', out]
+    const { status } = await run(words, { uid, within })
+    const { summary } = results(out)
+    expect(summary).toMatchObject({ fail: 0, error: 0 })
+    expect(summary.pass).toBeGreaterThan(20)
+    expect(status).toBe(0)
+    await nothingLeft()
+  })
 })

@@ -31,8 +31,8 @@ export interface OpenRun {
 const HELP = `Usage: ipcns run [OPTION...]
 
 Runs the conformance rules on this kernel, prints what was found and writes
-results.json and junit.xml. Run it as root: without root only what needs no
-privilege runs.
+results.json and junit.xml. Run it as root: without root it works as root of a
+user namespace of its own, where most of it runs.
 
   --profile NAME    quick, default or full (default: default)
   --rule GLOB       only rules with such an id, "SVK-*" (may be repeated)

@@ -16,7 +16,7 @@ export interface Judgement {
 
 /**
  * Judges a run. A finding outranks a broken harness (status 1: what was seen stays true), and anything
- * missing (a run that died, no cell, cells without a verdict) outranks a pass.
+ * missing (a run that died, no cell, cells without a verdict) outranks a pass. Controls alone pass nothing.
  */
 export function judge(results: Results): Judgement {
   const { pass, fail, error, known, skip } = results.summary
@@ -39,13 +39,11 @@ export function judge(results: Results): Judgement {
     return broken('RUN NOT FINISHED', `the run ended early: ${count(error, 'cell')} without a verdict`)
   if (results.cells.length === 0) return broken('NO RESULT', 'the run has no cells')
   if (error > 0) return broken('HARNESS BROKE', `${count(error, 'cell')} could not be judged`)
-  if (pass === 0 && known === 0)
-    return {
-      conclusion: 'nothing-ran',
-      headline: 'NOTHING RAN',
-      sentence: `none of ${count(skip, 'cell')} applies here`,
-      status: 77,
-    }
+  if (pass === 0 && known === 0) return nothingRan(`none of ${count(skip, 'cell')} applies here`)
+  // What is shared was seen to be shared: that says nothing of isolation.
+  const treatments = results.cells.filter(({ arm }) => arm === 'treatment')
+  if (treatments.length > 0 && treatments.every(({ verdict, known: of }) => verdict === 'skip' && !of))
+    return nothingRan(`none of ${count(treatments.length, 'cell')} with a new namespace applies here`)
   const deviations = known > 0 ? ` but for ${count(known, 'known deviation')}` : ''
   const skipped = skip > known ? `; ${count(skip - known, 'cell')} not applicable here` : ''
   return {
@@ -59,6 +57,10 @@ export function judge(results: Results): Judgement {
 /** `1 cell`, `12 cells`: a count with its noun. */
 export function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`
+}
+
+function nothingRan(sentence: string): Judgement {
+  return { conclusion: 'nothing-ran', headline: 'NOTHING RAN', sentence, status: 77 }
 }
 
 function broken(headline: string, sentence: string): Judgement {

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
-import { HarnessError } from '../link/failure.ts'
+import { failed, HarnessError, SetUpRefused } from '../link/failure.ts'
 import { Hub } from '../link/hub.ts'
 import type { IpcNamespace } from '../link/ipc-namespace.ts'
 import { CellRecord, type Member, makeMember } from '../link/member.ts'
@@ -9,11 +9,13 @@ import { Process } from '../link/process.ts'
 import type { Flag } from '../probe/constants.ts'
 import type { MadeObject } from '../probe/operations/upkeep.ts'
 import { probeEnvironment, rootProgram } from '../ways/program.ts'
+import { writeMaps } from '../ways/user-map.ts'
 import { isReusable, makePrivate } from '../ways/way-in.ts'
 
 /**
- * The root probe with everything that grows from it: the janitor, and pools of members that are used again.
- * One for each worker. When the root dies, everything dies with it; the next cell starts another.
+ * The root probe with everything that grows from it: the janitor, and pools of members that are used again;
+ * without privilege these are in a user namespace. One for each worker. When the root dies, everything dies
+ * with it; the next cell starts another.
  */
 export class Trunk {
   readonly hub: Hub
@@ -61,8 +63,9 @@ export class Trunk {
     await janitor.must('becomeJanitor', [ledgerDirectory(), hub.directory])
     initial.announce = (object) => ignore(janitor.call('announce', [object]))
     initial.renounce = (object) => ignore(janitor.call('renounce', [[object]]))
-    const privileged = (await member.capabilities()).includes('CAP_SYS_ADMIN')
-    return new Trunk(hub, root, janitor, privileged)
+    const grower = (await mayMakeNamespaces(member)) ? member : await rootOfItsOwn(member)
+    const privileged = (await grower.capabilities()).includes('CAP_SYS_ADMIN')
+    return new Trunk(hub, grower.process, janitor, privileged)
   }
 
   /** The runner's own IPC namespace. */
@@ -145,6 +148,31 @@ export class Trunk {
 }
 
 const CLONE_NEWIPC = 0x08000000
+
+/** Whether what every cell starts from can be made. */
+async function mayMakeNamespaces(member: Member): Promise<boolean> {
+  const trial = await member.trySpawn('trial', ['NEWIPC', 'NEWNS'])
+  if (failed(trial)) return false
+  await trial.killAndReap()
+  return true
+}
+
+/**
+ * Without privilege: root of a user namespace of its own, where that is allowed and gives any rights (an LSM may
+ * take them away again); else the member itself.
+ */
+async function rootOfItsOwn(member: Member): Promise<Member> {
+  const inside = await member.trySpawn('root of a user namespace', ['NEWUSER'])
+  if (failed(inside)) return member
+  try {
+    await writeMaps(member, inside)
+    if (await mayMakeNamespaces(inside)) return inside
+  } catch (problem) {
+    if (!(problem instanceof SetUpRefused)) throw problem
+  }
+  inside.process.end()
+  return member
+}
 
 /** A quiet machine starts a probe in a tenth of a second; an emulated or an overloaded one takes longer. */
 const USUAL_START_MS = 250

@@ -4,6 +4,7 @@ import { type Area, type ComparisonWorld, EACCES, EPERM, type Member } from '../
 import { spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
 
 const FAMILIES = Object.keys(ACCESS)
+const IN_INITIAL = '0600 in the initial namespace'
 
 function familyOf({ variant }: ComparisonWorld): AccessFamily {
   const family = ACCESS[variant.split(' ')[0] as keyof typeof ACCESS]
@@ -17,16 +18,16 @@ export function addPermissions(uns: Area): void {
     source: ['user_namespaces(7)', 'ipc/util.c: ipcperms, ipcctl_obtain_check'],
     needs: ['SYSVIPC', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID', 'CAP_IPC_OWNER', 'CAP_IPC_LOCK'],
     since: '3.8',
-    variants: FAMILIES.flatMap((name) =>
-      ['0600', '0000', '0600 in the initial namespace'].map((mode) => `${name} ${mode}`),
-    ),
+    variants: FAMILIES.flatMap((name) => ['0600', '0000', IN_INITIAL].map((mode) => `${name} ${mode}`)),
+    // Root of a container has no power over the initial namespace to begin with.
+    variantNeeds: Object.fromEntries(FAMILIES.map((name) => [`${name} ${IN_INITIAL}`, ['own namespaces']])),
     flags: [['NEWUSER'], ['NEWUSER', 'NEWPID']],
     via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
     arms: { treatment: 'root of a new user namespace', control: 'root outside it' },
     async experiment(world) {
       const { outer, enter, arm, variant, flags, fresh } = world
       const family = familyOf(world)
-      const from = variant.endsWith('initial namespace') ? await world.initial() : outer
+      const from = variant.endsWith(IN_INITIAL) ? await world.initial() : outer
       const mode = variant.includes('0000') ? 0 : 0o600
       const owner = await from.spawn('owner')
       await owner.becomeUser(fresh.uid())
