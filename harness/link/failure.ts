@@ -47,10 +47,12 @@ export class HarnessError extends Error {
 export class SetUpRefused extends HarnessError {
   readonly operation: string
   readonly args: readonly unknown[]
+  readonly errno: string
 
-  constructor(message: string, operation: string, args: readonly unknown[]) {
+  constructor(message: string, operation: string, args: readonly unknown[], errno: string) {
     super(message)
     this.operation = operation
     this.args = args
+    this.errno = errno
   }
 }

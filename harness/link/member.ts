@@ -155,17 +155,23 @@ class MemberCore {
       this.#follow(operation, args)
       return answer.value
     }
-    if ('errno' in answer) return Failure.of(answer.errno)
+    if ('errno' in answer) {
+      // A mount option of the environment, as containers have it: no answer of the sysctl.
+      if (answer.errno === 'EROFS' && isSysctl(args)) throw this.#refused(operation, args, answer.errno)
+      return Failure.of(answer.errno)
+    }
     throw new HarnessError(`${this.name}: ${describeCall(operation, args)}: ${answer.broken}`)
   }
 
   async must(operation: string, args: readonly unknown[]): Promise<unknown> {
     const outcome = await this.attempt(operation, args)
-    if (failed(outcome)) {
-      const what = `set-up failed: ${this.name}: ${describeCall(operation, args)} gave ${outcome.errno}`
-      throw new SetUpRefused(what, operation, args)
-    }
+    if (failed(outcome)) throw this.#refused(operation, args, outcome.errno)
     return outcome
+  }
+
+  #refused(operation: string, args: readonly unknown[], errno: string): SetUpRefused {
+    const what = `set-up failed: ${this.name}: ${describeCall(operation, args)} gave ${errno}`
+    return new SetUpRefused(what, operation, args, errno)
   }
 
   async startBlocking(operation: string, args: readonly unknown[]): Promise<Blocked<unknown>> {
@@ -337,6 +343,10 @@ export function makeMember(name: string, process: Process, record: CellRecord): 
       return typeof property === 'string' && property !== 'then' ? calls[property] : undefined
     },
   }) as unknown as Member
+}
+
+function isSysctl([path]: readonly unknown[]): boolean {
+  return String(path).startsWith('/proc/sys/')
 }
 
 /** Same process, another name and record: a shared world lends its processes to one cell after another. */

@@ -196,3 +196,7 @@ export const CAPABILITIES = {
 
 /** A capability's name. */
 export type Capability = keyof typeof CAPABILITIES
+
+/** Keyrings by their special serial numbers (keyctl(2)). */
+export const PROCESS_KEYRING = -2
+export const USER_KEYRING = -4

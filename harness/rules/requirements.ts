@@ -2,19 +2,22 @@
  * What a rule may need, as data: a name on the rule, and here once what it means, how it is found out by
  * trying and what the skip says. Nothing is decided by `uname -r`.
  */
-import { failed, type SetUpRefused } from '../link/failure.ts'
+import { failed, SetUpRefused } from '../link/failure.ts'
 import type { Member } from '../link/member.ts'
 import {
   type Capability,
   CLONE,
   FD_NSFS_ROOT,
   type Flag,
+  MNT_DETACH,
   NS_FILE,
   NS_GET_ID,
   O_RDONLY,
   O_RDWR,
+  O_WRONLY,
   PIDFD_GET_IPC_NAMESPACE,
   PIDFD_THREAD,
+  PROCESS_KEYRING,
   RLIMIT_NOFILE,
 } from '../probe/constants.ts'
 import { makePrivate } from '../ways/way-in.ts'
@@ -81,6 +84,12 @@ async function ioctlWorks(child: Member, request: number): Promise<boolean> {
   return works(outcome)
 }
 
+/** Of the own one, which everybody may open: a refusal is not the IPC namespace's. */
+async function openHandleOfMountNamespace(child: Member): Promise<unknown> {
+  const handle = await child.try.name_to_handle_at(await child.open('/proc/self/ns/mnt', O_RDONLY))
+  return failed(handle) ? handle : child.try.open_by_handle_at(FD_NSFS_ROOT, handle)
+}
+
 const table = {
   IPC_NS: namespace('NEWIPC', 'CONFIG_IPC_NS'),
   USER_NS: namespace('NEWUSER', 'CONFIG_USER_NS'),
@@ -141,6 +150,28 @@ const table = {
     met: async (child) =>
       works(await child.try.setns(await child.open('/proc/self/ns/ipc', O_RDONLY), CLONE.NEWIPC)),
   },
+  'writable sysctls': {
+    reason: '/proc/sys is mounted read-only (EROFS)',
+    met: async (child) => {
+      // Who may not write the sysctl is told EACCES first. Opening it changes nothing yet.
+      const owner = await child.trySpawn('trial', ['NEWIPC'])
+      if (failed(owner)) return false
+      const opened = owner.try.open('/proc/sys/kernel/msgmax', O_WRONLY)
+      return opened.then(
+        () => true,
+        (problem) => !(problem instanceof SetUpRefused),
+      )
+    },
+  },
+  'removable mounts': {
+    reason: 'what an outer user namespace has mounted cannot be unmounted (EINVAL)',
+    met: async (child) => {
+      const trial = await child.trySpawn('trial', ['NEWNS'])
+      if (failed(trial)) return false
+      await makePrivate(trial)
+      return works(await trial.try.umount('/proc', MNT_DETACH))
+    },
+  },
   'fresh procfs': {
     reason:
       'the procfs of the own pid namespace cannot be mounted: it belongs to an outer user namespace (EPERM)',
@@ -193,14 +224,14 @@ const table = {
     met: (child) => ioctlWorks(child, NS_GET_ID),
   },
   'namespace handles': {
-    reason: 'namespaces have no file handles (EOPNOTSUPP)',
+    reason: 'namespaces have no file handles (EOPNOTSUPP), or a sandbox forbids to open them (EPERM)',
     kconfig: 'CONFIG_FHANDLE',
     besides: 'Linux 6.18',
     met: async (child) => {
       const descriptor = await child.open('/proc/self/ns/ipc', O_RDONLY)
-      const outcome = await child.try.name_to_handle_at(descriptor)
+      const made = works(await child.try.name_to_handle_at(descriptor))
       await child.close(descriptor)
-      return works(outcome)
+      return made && String(await openHandleOfMountNamespace(child)) !== 'EPERM'
     },
   },
   'handles of foreign namespaces': {
@@ -260,8 +291,17 @@ const table = {
   keyrings: {
     reason: 'keyrings cannot be used here',
     kconfig: 'CONFIG_KEYS',
-    // ENOSYS without them, EPERM where a sandbox forbids the calls.
-    met: async (child) => String(await child.try.keyctlSearch(-4, 'ipcns-no-such-key')) === 'ENOKEY',
+    // ENOSYS without them, EPERM or ENOSYS where a sandbox forbids the calls.
+    met: async (child) =>
+      works(await child.try.add_key('ipcns-trial', 'x', PROCESS_KEYRING)) &&
+      String(await child.try.keyctlSearch(PROCESS_KEYRING, 'ipcns-no-such-key')) === 'ENOKEY',
+  },
+  sethostname: {
+    reason: 'a sandbox forbids sethostname (EPERM)',
+    met: async (child) => {
+      const trial = await child.trySpawn('trial', ['NEWUTS'])
+      return !failed(trial) && works(await trial.try.sethostname('ipcns-trial'))
+    },
   },
   'unprivileged user namespaces': {
     reason: 'user namespaces cannot be made without privilege here',
@@ -329,10 +369,12 @@ export const REQUIREMENTS: Readonly<Record<RequirementName, Requirement>> = tabl
  * What an environment lacks that refuses this step of a set-up. Rules are written for root of the initial
  * user namespace; root of a container has all its capabilities, yet not over everything.
  */
-export function lackedBy({ operation, args }: SetUpRefused): RequirementName | undefined {
+export function lackedBy({ operation, args, errno }: SetUpRefused): RequirementName | undefined {
   const path = String(args[0])
+  if (errno === 'EROFS') return 'writable sysctls'
   if (['becomeUser', 'setresuid', 'setresgid', 'setgroups'].includes(operation)) return 'CAP_SETUID'
   if (operation === 'setns') return 'own namespaces'
+  if (operation === 'umount') return 'removable mounts'
   if (operation === 'mount' && args[2] === 'proc') return 'fresh procfs'
   if (operation === 'writeFile' && /_map$/.test(path)) return 'CAP_SETUID'
   if (operation === 'writeFile' && path.startsWith('/proc/sys/')) return 'own namespaces'

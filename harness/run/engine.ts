@@ -233,7 +233,10 @@ export class Engine {
   /** The reason why this step could not be had here, where that is known by itself. */
   async #lackedBy(refused: SetUpRefused): Promise<string | undefined> {
     const name = lackedBy(refused)
-    return name !== undefined && !(await this.#meets(name)) ? REQUIREMENTS[name].reason : undefined
+    if (name === undefined) return undefined
+    // Where even that cannot be found out the refusal itself is what there is to report.
+    const met = await this.#meets(name).catch(() => true)
+    return met ? undefined : REQUIREMENTS[name].reason
   }
 
   #meets(name: RequirementName): Promise<boolean> {

@@ -21,18 +21,19 @@ import {
   O_RDONLY,
   O_RDWR,
   oneOf,
+  PROCESS_KEYRING,
   procPid,
   type Relation,
   RLIMIT_MEMLOCK,
   RLIMIT_MSGQUEUE,
   SI_USER,
   SIGUSR1,
+  USER_KEYRING,
   type VisibilityWorld,
   writeMaps,
 } from '../../fixtures/rules.ts'
 
 const ENOKEY = Failure.of('ENOKEY')
-const USER_KEYRING = -4
 const PTRACE_SEIZE = 0x4206
 
 /** A call's outcome without its value: 'ok', or the errno. */
@@ -146,6 +147,8 @@ export function addProcessRules(not: Area): void {
     aboutFlags: ['NEWUSER'],
     async experiment({ actor, observer, fresh }) {
       const description = `ipcns:${fresh.name().slice(1)}`
+      // Only who possesses a keyring may do everything with its keys, and a service's session has it not.
+      await actor.keyctlLink(USER_KEYRING, PROCESS_KEYRING)
       const key = await actor.add_key(description, 'secret', USER_KEYRING)
       // Should this process be killed here, the key does not stay.
       await actor.keyctlSetTimeout(key, 300)
@@ -236,7 +239,7 @@ export function addProcessRules(not: Area): void {
   not.comparison('NOT-13', {
     says: 'the host name and domain name go by the UTS namespace, and other kernel sysctls by none: a new IPC namespace changes neither',
     source: ['uts_namespaces(7)', 'ipc_namespaces(7) (what it isolates)'],
-    needs: ['UTS_NS', 'UTS_SYSCTL'],
+    needs: ['UTS_NS', 'UTS_SYSCTL', 'sethostname'],
     flags: 'with NEWIPC',
     arms: { treatment: 'a new IPC namespace', control: 'a new UTS namespace too' },
     async experiment({ outer, enter, arm, flags }) {

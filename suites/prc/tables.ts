@@ -78,7 +78,7 @@ export function tableRules(prc: Area): void {
   prc.comparison('PRC-07', {
     says: 'objects of any mode are listed to everybody in the IPC namespace, and to nobody outside',
     source: ['proc_sysvipc(5)', 'ipc/util.c: sysvipc_proc_show'],
-    needs: ['PROC_SYSVIPC', 'CAP_SETUID'],
+    needs: ['PROC_SYSVIPC', 'CAP_SETUID', 'CAP_IPC_OWNER'],
     variants: SYSTEM_V_KINDS,
     arms: {
       treatment: 'another user in another IPC namespace',

@@ -133,7 +133,7 @@ export function addPermissionRules(svk: Area): void {
       'ipc/util.c: ipcperms, ipcctl_obtain_check',
       'ipc/shm.c: shmctl_do_lock',
     ],
-    needs: ['SYSVIPC', 'USER_NS', 'CAP_SETUID'],
+    needs: ['SYSVIPC', 'USER_NS', 'CAP_SETUID', 'CAP_IPC_OWNER', 'CAP_IPC_LOCK'],
     since: '2.6.39',
     variants: SYSTEM_V_KINDS,
     flags: [['NEWIPC', 'NEWUSER']],

@@ -251,6 +251,8 @@ export const processOperations = {
     syscall('keyctl', 10, keyring, cString('user'), cString(description), 0),
   /** keyctl(2) KEYCTL_SET_TIMEOUT: the key is gone after so many seconds. */
   keyctlSetTimeout: (key: number, seconds: number): number => syscall('keyctl', 15, key, seconds, 0, 0),
+  /** keyctl(2) KEYCTL_LINK. */
+  keyctlLink: (key: number, keyring: number): number => syscall('keyctl', 8, key, keyring, 0, 0),
   /** keyctl(2) KEYCTL_UNLINK. */
   keyctlUnlink: (key: number, keyring: number): number => syscall('keyctl', 9, key, keyring, 0, 0),
 }
