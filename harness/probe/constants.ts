@@ -200,3 +200,6 @@ export type Capability = keyof typeof CAPABILITIES
 /** Keyrings by their special serial numbers (keyctl(2)). */
 export const PROCESS_KEYRING = -2
 export const USER_KEYRING = -4
+
+/** A request of ptrace(2). */
+export const PTRACE_SEIZE = 0x4206

@@ -18,6 +18,7 @@ import {
   PIDFD_GET_IPC_NAMESPACE,
   PIDFD_THREAD,
   PROCESS_KEYRING,
+  PTRACE_SEIZE,
   RLIMIT_NOFILE,
 } from '../probe/constants.ts'
 import { makePrivate } from '../ways/way-in.ts'
@@ -183,6 +184,13 @@ const table = {
     },
   },
   CAP_SYS_PTRACE: capability('CAP_SYS_PTRACE'),
+  ptrace: {
+    reason: 'nobody may trace here: an LSM such as Yama or a sandbox forbids it (EPERM)',
+    met: async (child) => {
+      const target = await child.spawn('target')
+      return works(await child.try.ptrace(PTRACE_SEIZE, target.pid))
+    },
+  },
   CAP_IPC_LOCK: capability('CAP_IPC_LOCK'),
   CAP_IPC_OWNER: capability('CAP_IPC_OWNER'),
   clone3: {
@@ -194,10 +202,10 @@ const table = {
     met: async (child) => works(await child.try.pidfd_open(await child.getpid())),
   },
   pidfd_getfd: {
-    reason: 'the kernel has no pidfd_getfd (ENOSYS)',
+    reason: 'the kernel has no pidfd_getfd (ENOSYS), or a sandbox forbids it (EPERM)',
     met: async (child) => {
       const self = await child.try.pidfd_open(await child.getpid())
-      return !failed(self) && String(await child.try.pidfd_getfd(self, self)) !== 'ENOSYS'
+      return !failed(self) && works(await child.try.pidfd_getfd(self, self))
     },
   },
   'pidfd setns': {
@@ -374,6 +382,7 @@ export function lackedBy({ operation, args, errno }: SetUpRefused): RequirementN
   if (errno === 'EROFS') return 'writable sysctls'
   if (['becomeUser', 'setresuid', 'setresgid', 'setgroups'].includes(operation)) return 'CAP_SETUID'
   if (operation === 'setns') return 'own namespaces'
+  if (operation === 'ptrace') return 'ptrace'
   if (operation === 'umount') return 'removable mounts'
   if (operation === 'mount' && args[2] === 'proc') return 'fresh procfs'
   if (operation === 'writeFile' && /_map$/.test(path)) return 'CAP_SETUID'

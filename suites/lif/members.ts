@@ -16,6 +16,7 @@ import {
   type Flag,
   type Member,
   O_RDONLY,
+  PTRACE_SEIZE,
   procPid,
   SIGCONT,
   SIGKILL,
@@ -323,7 +324,6 @@ export function memberRules(lif: Area): void {
   })
 }
 
-const PTRACE_SEIZE = 0x4206
 const PTRACE_INTERRUPT = 0x4207
 const IPC_CREAT_0600 = 0o1600
 
