@@ -137,7 +137,7 @@ obs.comparison('OBS-03', {
 obs.comparison('OBS-04', {
   says: 'the RLIMIT_MSGQUEUE bytes of a queue come back with its namespace’s end, unless a descriptor is open: then when that is closed',
   source: ['getrlimit(2) RLIMIT_MSGQUEUE', 'ipc/mqueue.c: mqueue_evict_inode'],
-  needs: ['POSIX_MQUEUE', 'CAP_SETUID'],
+  needs: ['POSIX_MQUEUE', 'CAP_SETUID', 'CAP_DAC_OVERRIDE'],
   since: '2.6.30',
   arms: { treatment: 'no descriptor is open', control: 'one is open elsewhere' },
   async experiment(world) {

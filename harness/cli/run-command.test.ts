@@ -202,6 +202,37 @@ describe.skipIf(!privileged)('a run (needs CAP_SYS_ADMIN)', () => {
     },
   )
 
+  test.each<[string, readonly string[], RegExp]>([
+    [
+      'sysctls that a container has made read-only',
+      [
+        'unshare',
+        '--mount',
+        'sh',
+        '-c',
+        'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"',
+        'sh',
+      ],
+      /read-only/,
+    ],
+    [
+      'capabilities that a container lacks',
+      ['setpriv', '--bounding-set=-setfcap,-sys_chroot,-chown,-kill,-dac_override'],
+      /CAP_/,
+    ],
+  ])('%s are skips', async (what, within, reason) => {
+    const out = join(scratch, what)
+    const rules = ['SVK-06', 'LIM-01', 'SHA-09', 'ENT-01', 'MQM-06', 'SHA-18', 'OBS-04']
+    const words = ['run', '--profile', 'quick', ...rules.flatMap((rule) => ['--rule', rule]), '--out', out]
+    const { status } = await run(words, { within })
+    const { summary, cells } = results(out)
+    expect(summary).toMatchObject({ fail: 0, error: 0 })
+    expect(cells.filter(({ verdict }) => verdict === 'skip').map((cell) => cell.reason)).not.toEqual([])
+    for (const cell of cells) if (cell.verdict === 'skip') expect(cell.reason).toMatch(reason)
+    expect(status).toBe(0)
+    await nothingLeft()
+  })
+
   test('a worker that is killed is a broken run, and its cells are errors', async () => {
     const out = join(scratch, 'worker')
     const { child, ended, progress } = start(['run', '--area', 'svk', '--out', out])

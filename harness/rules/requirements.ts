@@ -183,6 +183,11 @@ const table = {
       return works(await trial.try.mount('proc', '/proc', 'proc'))
     },
   },
+  CAP_CHOWN: capability('CAP_CHOWN'),
+  CAP_DAC_OVERRIDE: capability('CAP_DAC_OVERRIDE'),
+  CAP_KILL: capability('CAP_KILL'),
+  CAP_SETFCAP: capability('CAP_SETFCAP'),
+  CAP_SYS_CHROOT: capability('CAP_SYS_CHROOT'),
   CAP_SYS_PTRACE: capability('CAP_SYS_PTRACE'),
   ptrace: {
     reason: 'nobody may trace here: an LSM such as Yama or a sandbox forbids it (EPERM)',
@@ -374,20 +379,34 @@ export function needOf(name: RequirementName): Need {
 export const REQUIREMENTS: Readonly<Record<RequirementName, Requirement>> = table
 
 /**
- * What an environment lacks that refuses this step of a set-up. Rules are written for root of the initial
- * user namespace; root of a container has all its capabilities, yet not over everything.
+ * What an environment may lack that refuses this step of a set-up. Rules are written for root of the initial
+ * user namespace; root of a container has not all capabilities, or has them not over everything.
  */
-export function lackedBy({ operation, args, errno }: SetUpRefused): RequirementName | undefined {
+export function lackedBy({ operation, args, errno }: SetUpRefused): readonly RequirementName[] {
+  if (errno === 'EROFS') return ['writable sysctls']
   const path = String(args[0])
-  if (errno === 'EROFS') return 'writable sysctls'
-  if (['becomeUser', 'setresuid', 'setresgid', 'setgroups'].includes(operation)) return 'CAP_SETUID'
-  if (operation === 'setns') return 'own namespaces'
-  if (operation === 'ptrace') return 'ptrace'
-  if (operation === 'umount') return 'removable mounts'
-  if (operation === 'mount' && args[2] === 'proc') return 'fresh procfs'
-  if (operation === 'writeFile' && /_map$/.test(path)) return 'CAP_SETUID'
-  if (operation === 'writeFile' && path.startsWith('/proc/sys/')) return 'own namespaces'
-  return undefined
+  switch (operation) {
+    case 'becomeUser':
+    case 'setresuid':
+    case 'setresgid':
+    case 'setgroups':
+      return ['CAP_SETUID']
+    case 'setns':
+      return ['own namespaces', 'CAP_SYS_CHROOT']
+    case 'chroot':
+      return ['CAP_SYS_CHROOT']
+    case 'ptrace':
+      return ['ptrace']
+    case 'umount':
+      return ['removable mounts']
+    case 'mount':
+      return args[2] === 'proc' ? ['fresh procfs'] : []
+    case 'writeFile':
+      if (path.endsWith('_map')) return ['CAP_SETUID', 'CAP_SETFCAP']
+      return path.startsWith('/proc/sys/') ? ['own namespaces'] : []
+    default:
+      return []
+  }
 }
 
 async function onPath(child: Member, command: string): Promise<boolean> {

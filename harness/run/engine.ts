@@ -232,11 +232,12 @@ export class Engine {
 
   /** The reason why this step could not be had here, where that is known by itself. */
   async #lackedBy(refused: SetUpRefused): Promise<string | undefined> {
-    const name = lackedBy(refused)
-    if (name === undefined) return undefined
-    // Where even that cannot be found out the refusal itself is what there is to report.
-    const met = await this.#meets(name).catch(() => true)
-    return met ? undefined : REQUIREMENTS[name].reason
+    for (const name of lackedBy(refused)) {
+      // Where even that cannot be found out the refusal itself is what there is to report.
+      const met = await this.#meets(name).catch(() => true)
+      if (!met) return REQUIREMENTS[name].reason
+    }
+    return undefined
   }
 
   #meets(name: RequirementName): Promise<boolean> {

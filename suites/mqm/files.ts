@@ -53,7 +53,7 @@ export function addFiles(mqm: Area): void {
   mqm.comparison('MQM-06', {
     says: 'a queue mount holds plain queues only: no directory, link, second name or other kind of file can be made in it',
     source: ['mq_overview(7)', 'ipc/mqueue.c: mqueue_dir_inode_operations'],
-    needs: ['POSIX_MQUEUE', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
+    needs: ['POSIX_MQUEUE', 'CAP_SYS_ADMIN', 'CAP_SETUID', 'CAP_CHOWN'],
     flags: [['NEWIPC'], ['NEWIPC', 'NEWUSER', 'NEWNS']],
     arms: { treatment: 'by a process of another IPC namespace', control: 'by one of the mount’s own' },
     async experiment({ outer, arm, flags, enter, fresh }) {

@@ -97,7 +97,7 @@ export function memoryRules(sha: Area): void {
   sha.comparison('SHA-18', {
     says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, and come back when the namespace dies',
     source: ['shmctl(2) SHM_LOCK', 'getrlimit(2) RLIMIT_MEMLOCK', 'ipc/shm.c: shmctl_do_lock, shm_destroy'],
-    needs: ['SYSVIPC', 'CAP_SETUID'],
+    needs: ['SYSVIPC', 'CAP_SETUID', 'CAP_KILL'],
     arms: { treatment: 'the namespace dies', control: 'it lives' },
     flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWNS']],
     variants: ['namespace’s end', 'IPC_RMID', 'SHM_UNLOCK'],
