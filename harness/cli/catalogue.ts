@@ -32,6 +32,9 @@ function ruleText(rule: ListedRule): string {
     ...Object.entries(rule.variantNeeds ?? {}).map(
       ([variant, needs]) => `- ${variant} needs besides: ${needs.map(({ name }) => name).join(', ')}`,
     ),
+    rule.initialNeeds
+      ? `- in the initial namespace needs besides: ${rule.initialNeeds.map(({ name }) => name).join(', ')}`
+      : '',
     rule.since === undefined ? '' : `- since: Linux ${rule.since}`,
     rule.variants === undefined ? '' : `- for each of: ${rule.variants.join(', ')}`,
     rule.bugs === undefined ? '' : `- known bugs it shows: ${rule.bugs.join(', ')}`,

@@ -10,6 +10,8 @@ export interface ListedRule {
   needs: Need[]
   /** What single variants need besides. */
   variantNeeds?: Readonly<Record<string, Need[]>>
+  /** What cells with a side in the initial namespace need besides. */
+  initialNeeds?: Need[]
   arms: { treatment: string; control: string }
   since?: string
   variants?: readonly string[]
@@ -42,6 +44,9 @@ function listed(rule: Rule): ListedRule {
     source: rule.source,
     needs: (rule.needs ?? []).map(needOf),
     ...(rule.variantNeeds === undefined ? {} : { variantNeeds: mapNeeds(rule.variantNeeds) }),
+    ...(rule.kind === 'visibility' && rule.initialNeeds?.length
+      ? { initialNeeds: rule.initialNeeds.map(needOf) }
+      : {}),
     arms:
       rule.kind === 'visibility'
         ? { treatment: 'different IPC namespaces', control: 'one IPC namespace' }

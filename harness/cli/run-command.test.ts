@@ -202,27 +202,49 @@ describe.skipIf(!privileged)('a run (needs CAP_SYS_ADMIN)', () => {
     },
   )
 
+  const shell = (first: string): string[] => ['sh', '-c', `${first} && exec "$@"`, 'sh']
+  const READ_ONLY = 'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys'
   test.each<[string, readonly string[], RegExp]>([
-    [
-      'sysctls that a container has made read-only',
-      [
-        'unshare',
-        '--mount',
-        'sh',
-        '-c',
-        'mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro /proc/sys && exec "$@"',
-        'sh',
-      ],
-      /read-only/,
-    ],
+    ['sysctls that a container has made read-only', ['unshare', '--mount', ...shell(READ_ONLY)], /read-only/],
     [
       'capabilities that a container lacks',
       ['setpriv', '--bounding-set=-setfcap,-sys_chroot,-chown,-kill,-dac_override'],
       /CAP_/,
     ],
+    [
+      'segments where the host destroys them early',
+      ['unshare', '--ipc', ...shell('echo 1 > /proc/sys/kernel/shm_rmid_forced')],
+      /shm_rmid_forced/,
+    ],
+    [
+      'limits that the host has changed',
+      [
+        'unshare',
+        '--ipc',
+        ...shell('cd /proc/sys && echo 64 > kernel/msgmnb && echo 7 > fs/mqueue/msg_default && cd -'),
+      ],
+      /other limits/,
+    ],
+    [
+      'processes that procfs hides',
+      ['unshare', '--mount', '--pid', '--fork', ...shell('mount -t proc -o hidepid=2 proc /proc')],
+      /hidepid|kernel threads/,
+    ],
+    ['queues without room', ['prlimit', '--msgqueue=0', '--memlock=0'], /RLIMIT_M/],
   ])('%s are skips', async (what, within, reason) => {
     const out = join(scratch, what)
-    const rules = ['SVK-06', 'LIM-01', 'SHA-09', 'ENT-01', 'MQM-06', 'SHA-18', 'OBS-04']
+    const rules = [
+      'SVK-0*',
+      'LIM-0*',
+      'SHA-09',
+      'SHA-18',
+      'ENT-01',
+      'MQM-06',
+      'OBS-04',
+      'PRC-12',
+      'UNS-02',
+      'PID-01',
+    ]
     const words = ['run', '--profile', 'quick', ...rules.flatMap((rule) => ['--rule', rule]), '--out', out]
     const { status } = await run(words, { within })
     const { summary, cells } = results(out)

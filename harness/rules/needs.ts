@@ -25,7 +25,8 @@ const OF_WAY: Readonly<Partial<Record<WayIn, RequirementName>>> = {
 export function needsOf(cell: Cell): RequirementName[] {
   // Where no IPC namespace can be made, seeing an object that is shared says nothing: no cell runs.
   const needs = new Set<RequirementName>(['IPC_NS'])
-  const outside = cell.rule.kind === 'visibility' && (touchesInitial(cell.scene) || cell.via.endsWith('(1)'))
+  const inInitial = cell.rule.kind === 'visibility' && touchesInitial(cell.scene)
+  const outside = inInitial || (cell.rule.kind === 'visibility' && cell.via.endsWith('(1)'))
   const unprivileged = outside && cell.flags.includes('NEWUSER') && !cell.via.startsWith('setns')
   // Joining takes privilege also where the namespace joined is the own one.
   const joins = cell.via.startsWith('setns') || cell.via === 'nsenter(1)'
@@ -37,5 +38,7 @@ export function needsOf(cell: Cell): RequirementName[] {
   if (way) needs.add(way)
   for (const need of cell.rule.needs ?? []) needs.add(need)
   for (const need of cell.rule.variantNeeds?.[cell.variant] ?? []) needs.add(need)
+  if (cell.rule.kind === 'visibility' && inInitial)
+    for (const need of cell.rule.initialNeeds ?? []) needs.add(need)
   return [...needs]
 }

@@ -19,6 +19,8 @@ import {
   PIDFD_THREAD,
   PROCESS_KEYRING,
   PTRACE_SEIZE,
+  RLIMIT_MEMLOCK,
+  RLIMIT_MSGQUEUE,
   RLIMIT_NOFILE,
 } from '../probe/constants.ts'
 import { makePrivate } from '../ways/way-in.ts'
@@ -75,6 +77,18 @@ export async function mayExceedLimits(member: Member): Promise<boolean> {
   return works(raised)
 }
 
+const LIMITS = [
+  ...['msgmax', 'msgmnb', 'msgmni', 'sem', 'shmall', 'shmmax', 'shmmni'].map((name) => `kernel/${name}`),
+  ...['msg_default', 'msg_max', 'msgsize_default', 'msgsize_max', 'queues_max'].map(
+    (name) => `fs/mqueue/${name}`,
+  ),
+]
+
+/** Whether a resource limit leaves room for so many bytes; -1 is RLIM_INFINITY. */
+function enough(limit: number, bytes: number): boolean {
+  return limit === -1 || limit >= bytes
+}
+
 /** Some user other than root. */
 const ANOTHER_USER = 40_000
 
@@ -104,9 +118,12 @@ const table = {
     met: async (child) => String(await child.try.msgget(0x1badcafe, 0)) !== 'ENOSYS',
   },
   POSIX_MQUEUE: {
-    reason: 'the kernel has no POSIX message queues (ENOSYS)',
+    reason:
+      'the kernel has no POSIX message queues (ENOSYS), or RLIMIT_MSGQUEUE is below its usual 819200 bytes',
     kconfig: 'CONFIG_POSIX_MQUEUE',
-    met: async (child) => String(await child.try.mq_open('/ipcns-no-such-queue', O_RDWR)) !== 'ENOSYS',
+    met: async (child) =>
+      String(await child.try.mq_open('/ipcns-no-such-queue', O_RDWR)) !== 'ENOSYS' &&
+      enough((await child.getrlimit(RLIMIT_MSGQUEUE)).soft, 819_200),
   },
   PROC_SYSVIPC: file('/proc/sysvipc/msg', 'CONFIG_SYSVIPC & CONFIG_PROC_FS'),
   // SYSCTL stands for /proc/sys: PROC_SYSCTL alone selects it, and from 7.x on there is only SYSCTL.
@@ -126,6 +143,32 @@ const table = {
   'lasting segments': {
     reason: 'kernel.shm_rmid_forced is 1: segments that nobody has attached do not last',
     met: async (child) => String(await child.try.readFile('/proc/sys/kernel/shm_rmid_forced')).trim() !== '1',
+  },
+  'usual sysctls': {
+    reason: 'the runner’s own IPC namespace has other limits than the kernel’s defaults',
+    met: async (child) => {
+      const fresh = await child.trySpawn('trial', ['NEWIPC'])
+      if (failed(fresh)) return false
+      for (const name of LIMITS)
+        if (
+          String(await child.try.readFile(`/proc/sys/${name}`)) !==
+          String(await fresh.try.readFile(`/proc/sys/${name}`))
+        )
+          return false
+      return true
+    },
+  },
+  'room to lock memory': {
+    reason: 'RLIMIT_MEMLOCK of the runner is below 65536 bytes',
+    met: async (child) => enough((await child.getrlimit(RLIMIT_MEMLOCK)).hard, 65_536),
+  },
+  'processes in sight': {
+    reason: '/proc hides the processes of others (hidepid)',
+    met: async (child) => {
+      const path = `/proc/${await child.readlink('/proc/self')}/ns`
+      const user = await child.spawn('user')
+      return failed(await user.try.becomeUser(ANOTHER_USER)) || works(await user.try.stat(path))
+    },
   },
   UTS_SYSCTL: file('/proc/sys/kernel/hostname', 'CONFIG_SYSCTL'),
   UCOUNT_SYSCTL: file('/proc/sys/user/max_ipc_namespaces', 'CONFIG_SYSCTL'),
@@ -391,6 +434,15 @@ export function lackedBy({ operation, args, errno }: SetUpRefused): readonly Req
     case 'setresgid':
     case 'setgroups':
       return ['CAP_SETUID']
+    case 'setrlimit':
+      return ['room to lock memory']
+    case 'msgget':
+    case 'semget':
+    case 'shmget':
+    case 'msgctlSet':
+      return ['usual sysctls']
+    case 'mq_create':
+      return ['usual sysctls', 'POSIX_MQUEUE']
     case 'setns':
       return ['own namespaces', 'CAP_SYS_CHROOT']
     case 'chroot':

@@ -144,6 +144,8 @@ export interface VisibilityRule<Seen extends object> extends Common {
    * runs each flag and the mission's pairs by every way in, and the full profile every subset by every way in.
    */
   aboutFlags?: 'all' | readonly Flag[]
+  /** What the cells with a side in the initial namespace need besides. */
+  initialNeeds?: readonly RequirementName[]
   /** The cell needs members and namespaces of its own: it counts objects, changes limits, blocks, leaves. */
   ownWorld?: boolean
   /** Writes sysctls of either side's IPC namespace: no scene with the initial one unless disposable. */

@@ -27,7 +27,7 @@ export function queueLimitRules(lim: Area): void {
   lim.comparison('LIM-09', {
     says: 'CAP_SYS_RESOURCE lifts the limits on POSIX queues in the initial user namespace only (capabilities(7) has no such condition)',
     source: ['capabilities(7)', 'ipc/mqueue.c: mqueue_create_attr', 'ipc/mqueue.c: mq_attr_ok'],
-    needs: ['MQUEUE_SYSCTL', 'USER_NS'],
+    needs: ['POSIX_MQUEUE', 'MQUEUE_SYSCTL', 'USER_NS'],
     arms: { treatment: 'root of a child user namespace', control: 'root of the initial one' },
     async experiment({ outer, enter, arm, fresh }) {
       const member = await enter('member', {

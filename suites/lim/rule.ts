@@ -184,8 +184,9 @@ export function limitRule(
   lim.visibility(id, {
     ...what,
     needs: (only as AnyLimit).needs.includes('MQUEUE_SYSCTL')
-      ? ['MQUEUE_SYSCTL', 'CAP_SETUID']
+      ? ['POSIX_MQUEUE', 'MQUEUE_SYSCTL', 'CAP_SETUID']
       : ['SYSVIPC_SYSCTL'],
+    initialNeeds: ['usual sysctls'],
     variants: limits.map(variantOf),
     flags: plainOrUser,
     ownWorld: true,

@@ -119,6 +119,7 @@ export function addFields(pid: Area): void {
       says: `${what} are numbers of the caller’s pid namespace, 0 where it has none, whatever the IPC namespaces`,
       source: [page, 'pid_namespaces(7)', place],
       needs: ['SYSVIPC', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'],
+      initialNeeds: kind === 'shm' ? ['lasting segments'] : [],
       since: '4.17',
       flags: withoutUser,
       aboutFlags: ['NEWPID'],
@@ -152,6 +153,7 @@ export function addFields(pid: Area): void {
     needs: ['SYSVIPC', 'PROC_SYSVIPC', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE', 'PID_NS'],
     since: '4.17',
     flags: withoutUser,
+    variantNeeds: { shm: ['lasting segments'] },
     variants: ['shm', 'msg'],
     aboutFlags: ['NEWPID'],
     async experiment(world) {
@@ -181,6 +183,7 @@ export function addFields(pid: Area): void {
     source: ['pid_namespaces(7)', 'ipc_namespaces(7)'],
     needs: ['SYSVIPC', 'POSIX_MQUEUE'],
     flags: (flags) => flags.includes('NEWPID'),
+    variantNeeds: { shm: ['lasting segments'] },
     variants: OBJECT_KINDS,
     async experiment(world) {
       const { actor, observer, fresh } = world

@@ -81,7 +81,7 @@ export function linkRules(prc: Area): void {
   prc.comparison('PRC-12', {
     says: 'to read or follow the link of a process one must be allowed to read that process (EACCES); a zombie has none (ENOENT)',
     source: ['namespaces(7)', 'ptrace(2)', 'fs/proc/namespaces.c: proc_ns_get_link'],
-    needs: ['CAP_SETUID', 'CAP_SYS_PTRACE'],
+    needs: ['CAP_SETUID', 'CAP_SYS_PTRACE', 'processes in sight'],
     since: '4.5',
     bugs: [
       {

@@ -19,6 +19,7 @@ export function tableRules(prc: Area): void {
     source: ['ipc_namespaces(7)', 'proc_sysvipc(5)', 'ipc/util.c: sysvipc_proc_open'],
     needs: ['PROC_SYSVIPC'],
     since: '2.6.19',
+    variantNeeds: { shm: ['lasting segments'] },
     variants: SYSTEM_V_KINDS,
     ownWorld: true,
     async experiment(world) {

@@ -20,7 +20,12 @@ export function addPermissions(uns: Area): void {
     since: '3.8',
     variants: FAMILIES.flatMap((name) => ['0600', '0000', IN_INITIAL].map((mode) => `${name} ${mode}`)),
     // Root of a container has no power over the initial namespace to begin with.
-    variantNeeds: Object.fromEntries(FAMILIES.map((name) => [`${name} ${IN_INITIAL}`, ['own namespaces']])),
+    variantNeeds: Object.fromEntries(
+      FAMILIES.map((name) => [
+        `${name} ${IN_INITIAL}`,
+        name === 'shm' ? ['own namespaces', 'lasting segments'] : ['own namespaces'],
+      ]),
+    ),
     flags: [['NEWUSER'], ['NEWUSER', 'NEWPID']],
     via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
     arms: { treatment: 'root of a new user namespace', control: 'root outside it' },
