@@ -3,22 +3,38 @@
  * belongs to the namespace it was opened in; before, to whoever uses it. Both are told apart without any of
  * the rules' own experiments: since then each namespace has inodes of its own for these files.
  */
+import { makeOrphan, segmentIs } from '../../fixtures/forced.ts'
 import {
   type Area,
   CLONE,
   type ComparisonWorld,
+  EINVAL,
   ENOENT,
+  ERANGE,
   type Member,
   MS_BIND,
   O_PATH,
   O_RDONLY,
   O_RDWR,
+  oneOf,
   succeeds,
 } from '../../fixtures/rules.ts'
-import { oneLine, readSysctl, SYSCTL_NEEDS, sysctl } from '../../fixtures/sysctls.ts'
+import { oneLine, readSysctl, SYSCTL_NEEDS, sysctl, writeSysctl } from '../../fixtures/sysctls.ts'
 
 /** One file of each kind: an int, an unsigned long, an array, and one of a directory of its own. */
 const FILES = ['msgmax', 'shmall', 'sem', 'queues_max'] as const
+/** What the file refuses after its third telling value was written, and how. */
+const REFUSED: Readonly<Record<string, { text: string; refusal: unknown }>> = {
+  msgmax: { text: '-1', refusal: EINVAL },
+  // Swallowed before 5.19.
+  shmall: { text: '-1', refusal: oneOf(EINVAL, 0) },
+  // The fourth is above every kernel’s bound. The other three are taken all the same, so they are those of before.
+  sem: { text: '32003 1024000003 503 16777217', refusal: ERANGE },
+  queues_max: { text: '2147483648', refusal: EINVAL },
+  shm_rmid_forced: { text: '2', refusal: EINVAL },
+}
+/** The file whose writing does more than change a value. */
+const FORCED = 'shm_rmid_forced'
 const CHILDS = { treatment: 'the other has an IPC namespace of its own', control: 'both share one' }
 
 /** Whether a sysctl belongs to the namespace it was opened in (since 5.19), or to its user. */
@@ -85,48 +101,98 @@ export function bindingRules(sys: Area): void {
   })
 
   sys.comparison('SYS-09', {
-    says: 'an open IPC sysctl reads and writes the namespace it was opened in, also after its holder has left that',
-    source: ['ipc/ipc_sysctl.c: setup_ipc_sysctls', 'ipc/mq_sysctl.c: setup_mq_sysctls'],
+    says: 'an open IPC sysctl reads, checks and writes the namespace it was opened in, also after its holder has left that',
+    source: [
+      'ipc/ipc_sysctl.c: setup_ipc_sysctls, proc_ipc_sem_dointvec, proc_ipc_dointvec_minmax_orphans',
+      'ipc/mq_sysctl.c: setup_mq_sysctls',
+    ],
     since: '5.19',
-    variants: FILES,
+    variants: [...FILES, FORCED],
     variantNeeds: SYSCTL_NEEDS,
     arms: { treatment: 'the holder left its IPC namespace', control: 'the holder stayed' },
     async experiment(world) {
-      const { outer, arm, variant } = world
+      const { outer, arm, variant, fresh } = world
+      // The third value of shm_rmid_forced is 1, which takes orphans away.
       const { path, telling } = sysctl(variant)
+      const [, before, written] = telling
       const binds = await bindsAtOpen(world, path)
       const holder = await outer.spawn('holder')
-      await outer.writeFile(path, telling[0])
+      await outer.writeFile(path, before)
       const descriptor = await holder.open(path, O_RDWR)
       if (arm === 'treatment') await holder.unshare(CLONE.NEWIPC)
       const read = await readFrom(holder, descriptor)
-      await holder.lseek(descriptor, 0)
-      const wrote = await holder.try.write(descriptor, telling[1])
+      const write = async (text: string): Promise<unknown> => {
+        await holder.lseek(descriptor, 0)
+        return holder.try.write(descriptor, text)
+      }
+      const keys = { left: fresh.key(), holders: fresh.key() }
+      const orphans =
+        variant === FORCED
+          ? { left: await makeOrphan(outer, keys.left), holders: await makeOrphan(holder, keys.holders) }
+          : undefined
+      const wrote = await write(written)
+      const invalid = await write(REFUSED[variant]?.text ?? '')
       return {
         binds,
         read,
         wrote,
+        invalid,
+        // Looked for first: reading the file takes orphans away as well.
+        leftOrphan: orphans && (await segmentIs(outer, orphans.left, keys.left)),
+        holdersOrphan: orphans && (await segmentIs(holder, orphans.holders, keys.holders)),
         leftReads: await readSysctl(outer, path),
         holderReads: await readSysctl(holder, path),
       }
     },
     treatment({ binds }, { variant: name }) {
       const { telling, fresh } = sysctl(name)
+      const [, before, written] = telling
+      const orphan = (state: string) => (name === FORCED ? state : undefined)
+      const { refusal } = REFUSED[name] ?? {}
       return binds
-        ? { read: telling[0], wrote: succeeds, leftReads: telling[1], holderReads: fresh }
-        : { read: fresh, wrote: succeeds, leftReads: telling[0], holderReads: telling[1] }
+        ? {
+            read: before,
+            wrote: succeeds,
+            invalid: refusal,
+            leftReads: written,
+            holderReads: fresh,
+            leftOrphan: orphan('gone'),
+            holdersOrphan: orphan('there'),
+          }
+        : {
+            read: fresh,
+            wrote: succeeds,
+            invalid: refusal,
+            leftReads: before,
+            holderReads: written,
+            leftOrphan: orphan('there'),
+            holdersOrphan: orphan('gone'),
+          }
     },
     control: (_seen, { variant: name }) => {
-      const { telling } = sysctl(name)
-      return { read: telling[0], wrote: succeeds, leftReads: telling[1], holderReads: telling[1] }
+      const [, before, written] = sysctl(name).telling
+      const gone = name === FORCED ? 'gone' : undefined
+      return {
+        read: before,
+        wrote: succeeds,
+        invalid: REFUSED[name]?.refusal,
+        leftReads: written,
+        holderReads: written,
+        leftOrphan: gone,
+        holdersOrphan: gone,
+      }
     },
   })
 
   sys.comparison('SYS-10', {
-    says: 'opening a sysctl again through an O_PATH descriptor or a bind mount made in one namespace gives that namespace’s file',
-    source: ['fs/proc/proc_sysctl.c: proc_sys_compare', 'fs/proc/proc_sysctl.c: proc_sys_open'],
+    says: 'a sysctl opened again through an O_PATH descriptor or a bind mount of one namespace is that namespace’s file, to read and to write',
+    source: [
+      'fs/proc/proc_sysctl.c: proc_sys_compare',
+      'fs/proc/proc_sysctl.c: proc_sys_open',
+      'ipc/ipc_sysctl.c: ipc_permissions',
+    ],
     since: '5.19',
-    variants: FILES,
+    variants: [...FILES, 'msg_next_id'],
     variantNeeds: SYSCTL_NEEDS,
     arms: { treatment: 'opened again from another IPC namespace', control: 'opened again from the same' },
     flags: [['NEWIPC', 'NEWNS']],
@@ -140,21 +206,48 @@ export function bindingRules(sys: Area): void {
       const descriptor = await holder.open(path, O_PATH)
       await holder.mount(path, '/proc/filesystems', '', MS_BIND)
       if (arm === 'treatment') await holder.unshare(CLONE.NEWIPC)
+      const byDescriptor = await readSysctl(holder, `/proc/self/fd/${descriptor}`)
+      const byMount = await readSysctl(holder, '/proc/filesystems')
+      const byPath = await readSysctl(holder, path)
       return {
         binds,
-        byDescriptor: await readSysctl(holder, `/proc/self/fd/${descriptor}`),
-        byMount: await readSysctl(holder, '/proc/filesystems'),
-        byPath: await readSysctl(holder, path),
+        byDescriptor,
+        byMount,
+        byPath,
+        wroteByDescriptor: await writeSysctl(holder, `/proc/self/fd/${descriptor}`, telling[1]),
+        leftReads: await readSysctl(outer, path),
+        wroteByMount: await writeSysctl(holder, '/proc/filesystems', telling[2]),
+        leftReadsThen: await readSysctl(outer, path),
+        byPathThen: await readSysctl(holder, path),
       }
     },
     treatment({ binds }, { variant: name }) {
       const { telling, fresh } = sysctl(name)
-      const again = binds ? telling[0] : fresh
-      return { byDescriptor: again, byMount: again, byPath: fresh }
+      const [before, byDescriptor, byMount] = telling
+      const again = binds ? before : fresh
+      return {
+        byDescriptor: again,
+        byMount: again,
+        byPath: fresh,
+        wroteByDescriptor: 0,
+        leftReads: binds ? byDescriptor : before,
+        wroteByMount: 0,
+        leftReadsThen: binds ? byMount : before,
+        byPathThen: binds ? fresh : byMount,
+      }
     },
     control: (_seen, { variant: name }) => {
-      const [value] = sysctl(name).telling
-      return { byDescriptor: value, byMount: value, byPath: value }
+      const [before, byDescriptor, byMount] = sysctl(name).telling
+      return {
+        byDescriptor: before,
+        byMount: before,
+        byPath: before,
+        wroteByDescriptor: 0,
+        leftReads: byDescriptor,
+        wroteByMount: 0,
+        leftReadsThen: byMount,
+        byPathThen: byMount,
+      }
     },
   })
 
