@@ -1,14 +1,19 @@
 /** What a user namespace gives and takes over IPC objects: UNS-02, UNS-03, UNS-05. */
 import { ACCESS, type AccessFamily, type Answers, everything } from '../../fixtures/access.ts'
+import { SYSTEM_V, type SystemVKind } from '../../fixtures/objects.ts'
 import { type Area, type ComparisonWorld, EACCES, EPERM, type Member } from '../../fixtures/rules.ts'
 import { spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
 
 const FAMILIES = Object.keys(ACCESS)
 const IN_INITIAL = '0600 in the initial namespace'
 
-function familyOf({ variant }: ComparisonWorld): AccessFamily {
-  const family = ACCESS[variant.split(' ')[0] as keyof typeof ACCESS]
-  if (!family) throw new Error(`unknown variant ${variant}`)
+function kindOf({ variant }: ComparisonWorld): SystemVKind {
+  return variant.split(' ')[0] as SystemVKind
+}
+
+function familyOf(world: ComparisonWorld): AccessFamily {
+  const family = ACCESS[kindOf(world)]
+  if (!family) throw new Error(`unknown variant ${world.variant}`)
   return family
 }
 
@@ -51,12 +56,15 @@ export function addPermissions(uns: Area): void {
   })
 
   uns.comparison('UNS-03', {
-    says: 'an object’s owner and mode hold across user namespaces: the same user outside the maps is the same owner',
-    source: ['user_namespaces(7)', 'ipc/util.c: ipcperms'],
+    says: 'an object’s owner, creator, group and mode hold across user namespaces: who is the same outside the maps is the same',
+    source: ['user_namespaces(7)', 'ipc/util.c: ipcperms, ipcctl_obtain_check'],
     needs: ['SYSVIPC', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
     since: '3.8',
     variants: FAMILIES.flatMap((name) => [`${name} outside`, `${name} inside`]),
-    arms: { treatment: 'another user, of the owner’s number', control: 'the owner, under another number' },
+    arms: {
+      treatment: 'another user and group, of the owner’s numbers',
+      control: 'the owner and his group, under other numbers',
+    },
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
       const family = familyOf(world)
@@ -76,10 +84,34 @@ export function addPermissions(uns: Area): void {
       else await plainUser(user, arm === 'control' ? owner : 7)
       const key = fresh.key()
       const object = await family.make(maker, key, 0o600)
-      return { answers: await everything(family, user, object, key, { without: ['lock'] }) }
+      // Root’s, for the owner’s group alone.
+      const colleague = await (objectIsOutside ? outer : inner).spawn('colleague')
+      await colleague.becomeUser(0, objectIsOutside ? owner : 7)
+      const groupsKey = fresh.key()
+      const groups = await family.make(colleague, groupsKey, 0o060)
+      // Given away to root: its maker is the creator, and nothing else, to it.
+      const givenKey = fresh.key()
+      const given = await family.make(maker, givenKey, 0o600)
+      const gave = await SYSTEM_V[kindOf(world)].setMode(maker, given, 0o600, 0)
+      return {
+        asOwner: await everything(family, user, object, key, { without: ['lock'] }),
+        asGroup: await everything(family, user, groups, groupsKey, { without: ['lock'] }),
+        gave,
+        asCreator: await everything(family, user, given, givenKey, { without: ['lock'] }),
+      }
     },
-    treatment: (_seen, world) => ({ answers: refused(familyOf(world), ['lock']) }),
-    control: (_seen, world) => ({ answers: granted(familyOf(world), ['lock']) }),
+    treatment: (_seen, world) => ({
+      asOwner: refused(familyOf(world), ['lock']),
+      asGroup: refused(familyOf(world), ['lock']),
+      gave: 0,
+      asCreator: refused(familyOf(world), ['lock']),
+    }),
+    control: (_seen, world) => ({
+      asOwner: granted(familyOf(world), ['lock']),
+      asGroup: answersBy(familyOf(world), { access: true, control: false }),
+      gave: 0,
+      asCreator: granted(familyOf(world), ['lock']),
+    }),
   })
 
   uns.comparison('UNS-05', {
