@@ -96,6 +96,7 @@ const shown: Readonly<Record<string, { name?: string; args?: Show[]; fixed?: str
   setns: { args: [bare, cloneFlags] },
   clone: { args: [cloneFlags] },
   clone3: { args: [cloneFlags] },
+  cloneFunction: { name: 'clone', args: [cloneFlags, bare] },
   mount: { args: [plain, plain, plain, mountFlags, plain] },
 }
 

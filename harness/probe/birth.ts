@@ -11,8 +11,8 @@ import { tether, untether } from './tether.ts'
 import { SINGLE_THREADED } from './v8-flags.ts'
 
 const libc = {
-  clone: bind<[number, number, number, number]>(
-    'int clone(uintptr_t routine, uintptr_t stack, int flags, uintptr_t argument)',
+  clone: bind<[number, number, number, number, Buffer, number, Buffer]>(
+    'int clone(uintptr_t routine, uintptr_t stack, int flags, uintptr_t argument, void *parent, uintptr_t tls, void *child)',
   ),
   dup2: bind<[number, number]>('int dup2(int from, int to)'),
   execve: bind<[Buffer, Buffer, Buffer]>('int execve(void *path, void *arguments, void *environment)'),
@@ -135,7 +135,7 @@ export const birthOperations = {
     const stack = Buffer.alloc(65536)
     stacks.push(stack)
     const top = (addressOfBuffer(stack) + 65536n) & ~15n
-    const pid = libc.clone(Number(addressOf(routine)), Number(top), bits, 0)
+    const pid = libc.clone(Number(addressOf(routine)), Number(top), bits, 0, told.parent, 0, told.child)
     forgetEnded(pid)
     return pid
   },
@@ -188,6 +188,8 @@ export const birthOperations = {
 
 /** Stacks of threads and children that share memory: they must not be collected. */
 const stacks: Buffer[] = []
+/** Where clone(2) writes a pidfd or thread ids if the bits ask for them; nobody reads it. */
+const told = { parent: Buffer.alloc(4), child: Buffer.alloc(4) }
 
 function tryPath(words: string[]): void {
   const [command = ''] = words

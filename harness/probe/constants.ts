@@ -31,10 +31,17 @@ export const CLONE = {
   FS: 0x00000200,
   FILES: 0x00000400,
   SIGHAND: 0x00000800,
+  PIDFD: 0x00001000,
   VFORK: 0x00004000,
   PARENT: 0x00008000,
   THREAD: 0x00010000,
   SYSVSEM: 0x00040000,
+  PARENT_SETTID: 0x00100000,
+  CHILD_CLEARTID: 0x00200000,
+  UNTRACED: 0x00800000,
+  CHILD_SETTID: 0x01000000,
+  // The sign bit: as C’s int, and as sums of bits are in this language.
+  IO: 0x80000000 | 0,
 } as const
 
 /** A namespace flag without its `CLONE_`, as cells name it. */

@@ -14,6 +14,19 @@ import {
 
 const THREAD_BITS = CLONE.VM | CLONE.FS | CLONE.FILES | CLONE.SIGHAND | CLONE.THREAD
 
+/** Bits of clone(2) that are about anything but namespaces. CLONE_VM goes with each of them. */
+const OTHER_BITS: Readonly<Record<string, number>> = {
+  VM: CLONE.VM,
+  FILES: CLONE.FILES,
+  FS: CLONE.FS,
+  PARENT: CLONE.PARENT,
+  VFORK: CLONE.VFORK,
+  PIDFD: CLONE.PIDFD,
+  TIDS: CLONE.PARENT_SETTID | CLONE.CHILD_SETTID | CLONE.CHILD_CLEARTID,
+  IO: CLONE.IO,
+  UNTRACED: CLONE.UNTRACED,
+}
+
 export function threadRules(ent: Area): void {
   ent.comparison('ENT-11', {
     says: 'a thread may be born into an IPC namespace of its own, unless CLONE_SYSVSEM is set',
@@ -41,17 +54,16 @@ export function threadRules(ent: Area): void {
   })
 
   ent.comparison('ENT-12', {
-    says: 'CLONE_VM, CLONE_VFORK, CLONE_FILES, CLONE_FS and CLONE_PARENT may go with CLONE_NEWIPC',
-    source: ['clone(2)', 'kernel/fork.c: copy_process'],
+    says: 'the bits of clone(2) that are about other things, such as CLONE_VM and CLONE_PIDFD, may go with CLONE_NEWIPC and change nothing of it',
+    source: ['clone(2)', 'kernel/fork.c: copy_process', 'kernel/nsproxy.c: copy_namespaces'],
     needs: ['PID_NS'],
-    variants: ['VM', 'FILES', 'FS', 'PARENT', 'VFORK'],
+    variants: Object.keys(OTHER_BITS),
     arms: { treatment: 'with CLONE_NEWIPC', control: 'without it' },
     async experiment({ outer, arm, enter, variant }) {
       const box = await enter('box', { from: outer, flags: ['NEWPID', 'NEWNS'] })
       await box.mount('proc', '/proc', 'proc')
       const maker = await box.spawn('maker')
-      const bit = CLONE[variant as 'VM' | 'FILES' | 'FS' | 'PARENT' | 'VFORK']
-      const bits = bit | CLONE.VM | (arm === 'treatment' ? CLONE.NEWIPC : 0)
+      const bits = (OTHER_BITS[variant] ?? 0) | CLONE.VM | (arm === 'treatment' ? CLONE.NEWIPC : 0)
       // A vfork parent sleeps until its child ends, so that child can only be seen to have been accepted.
       const vfork = variant === 'VFORK'
       const pid = await maker.try.cloneFunction(bits | 17, vfork ? '_exit' : 'pause')

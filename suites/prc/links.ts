@@ -9,6 +9,7 @@ import {
   EPERM,
   failed,
   type Member,
+  NS_FILE,
   O_RDONLY,
   O_RDWR,
   O_WRONLY,
@@ -34,8 +35,12 @@ async function access(member: Member, path: string): Promise<unknown[]> {
 
 export function linkRules(prc: Area): void {
   prc.comparison('PRC-11', {
-    says: '/proc/PID/ns/ipc is a link that reads ipc:[INODE] and leads to a file of mode 0444 with that inode',
-    source: ['namespaces(7)', 'fs/proc/namespaces.c: proc_ns_readlink', 'fs/nsfs.c: ns_get_name'],
+    says: '/proc/PID/ns lists ipc, a link that reads ipc:[INODE] and leads to a file of mode 0444 with that inode',
+    source: [
+      'namespaces(7)',
+      'fs/proc/namespaces.c: proc_ns_readlink, proc_ns_dir_readdir',
+      'fs/nsfs.c: ns_get_name',
+    ],
     needs: ['UTS_NS'],
     since: '3.8',
     arms: { treatment: 'ns/ipc', control: 'ns/uts' },
@@ -45,6 +50,14 @@ export function linkRules(prc: Area): void {
       const same = await enter('same', { flags: [] })
       const pathOf = async (member: Member): Promise<string> =>
         `/proc/${await member.readlink('/proc/self')}/ns/${file}`
+      // Of every kind of namespace that has a file here.
+      const unlisted = async (directory: string): Promise<string[]> => {
+        const listed = await outer.readdir(directory)
+        const present: string[] = []
+        for (const name of Object.values(NS_FILE))
+          if (await outer.exists(`${directory}/${name}`)) present.push(name)
+        return present.filter((name) => !listed.includes(name))
+      }
       const view = async (path: string) => {
         const [text, link, target] = [
           await outer.readlink(path),
@@ -56,6 +69,7 @@ export function linkRules(prc: Area): void {
           isLink: (link.mode & 0o170000) === S_IFLNK,
           size: link.size,
           target: target.mode & 0o177777,
+          unlisted: await unlisted(path.replace(`/${file}`, '')),
         }
       }
       const texts = {
@@ -191,8 +205,8 @@ export function linkRules(prc: Area): void {
 
 const LINK = {
   views: [
-    { namesInode: true, isLink: true, size: 0, target: S_IFREG | READ_ONLY },
-    { namesInode: true, isLink: true, size: 0, target: S_IFREG | READ_ONLY },
+    { namesInode: true, isLink: true, size: 0, target: S_IFREG | READ_ONLY, unlisted: [] },
+    { namesInode: true, isLink: true, size: 0, target: S_IFREG | READ_ONLY, unlisted: [] },
   ],
   everyPath: true,
   sameNamespace: true,
