@@ -44,6 +44,9 @@ export const CLONE = {
   IO: 0x80000000 | 0,
 } as const
 
+/** The clone(2) bits of a further thread of the caller’s process. */
+export const THREAD_BITS = CLONE.VM | CLONE.FS | CLONE.FILES | CLONE.SIGHAND | CLONE.THREAD
+
 /** A namespace flag without its `CLONE_`, as cells name it. */
 export type Flag = 'NEWIPC' | 'NEWNS' | 'NEWPID' | 'NEWUTS' | 'NEWUSER' | 'NEWNET' | 'NEWCGROUP'
 

@@ -19,6 +19,8 @@ import {
   O_RDWR,
   procPid,
   SEM_UNDO,
+  SIGCHLD,
+  THREAD_BITS,
 } from '../../fixtures/rules.ts'
 
 /** The same flags without NEWIPC; NEWUTS where nothing is left, so that the call still makes something. */
@@ -215,29 +217,46 @@ export function creationRules(ent: Area): void {
   })
 
   ent.comparison('ENT-16', {
-    says: 'fork and execve keep the IPC namespace',
-    source: ['namespaces(7)', 'clone(2)', 'execve(2)'],
-    needs: ['SYSVIPC'],
+    says: 'fork and execve keep the IPC namespace of the thread that calls them, and so does a new thread',
+    source: ['namespaces(7)', 'clone(2)', 'execve(2)', 'kernel/nsproxy.c: copy_namespaces'],
+    needs: ['SYSVIPC', 'PID_NS'],
     since: '2.6.19',
-    arms: { treatment: 'execve after unshare(CLONE_NEWIPC)', control: 'execve without it' },
-    async experiment({ outer, arm, fresh }) {
+    variants: ['the only thread', 'another thread than the leader'],
+    arms: { treatment: 'after unshare(CLONE_NEWIPC)', control: 'without it' },
+    async experiment({ outer, arm, variant, enter, fresh }) {
+      // A thread without a probe ends with its pid namespace.
+      const box = await enter('box', { from: outer, flags: ['NEWPID', 'NEWNS'] })
+      await box.mount('proc', '/proc', 'proc')
       const key = fresh.key()
       const queue = await outer.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
-      const program = await outer.spawn('program')
-      if (arm === 'treatment') await program.unshare(CLONE.NEWIPC)
-      const before = await namespaceOf(program)
-      await program.execProbe()
-      const after = await namespaceOf(program)
-      const forked = await program.spawn('forked')
+      const program = await box.spawn('program')
+      const [caller = program] = variant === 'the only thread' ? [] : await program.withThreads('thread')
+      if (arm === 'treatment') await caller.unshare(CLONE.NEWIPC)
+      const before = await namespaceOf(caller, 'NEWIPC', '/proc/thread-self')
+      const child = await caller.cloneFunction(CLONE.VM | SIGCHLD, 'pause')
+      const thread = await caller.cloneFunction(THREAD_BITS, 'pause')
+      const childs = await namespaceOf(box, 'NEWIPC', `/proc/${child}`)
+      const threads = await namespaceOf(caller, 'NEWIPC', `/proc/self/task/${thread}`)
+      await caller.execProbe()
+      const after = await namespaceOf(caller)
+      const forked = await caller.spawn('forked')
       return {
         outer: await namespaceOf(outer),
+        childKept: childs === before,
+        threadKept: threads === before,
         kept: after === before && (await namespaceOf(forked)) === before,
         after,
-        found: (await program.try.msgget(key, 0)) === queue,
+        found: (await caller.try.msgget(key, 0)) === queue,
       }
     },
-    treatment: ({ outer }) => ({ kept: true, after: differs(outer), found: false }),
-    control: ({ outer }) => ({ kept: true, after: outer, found: true }),
+    treatment: ({ outer }) => ({
+      childKept: true,
+      threadKept: true,
+      kept: true,
+      after: differs(outer),
+      found: false,
+    }),
+    control: ({ outer }) => ({ childKept: true, threadKept: true, kept: true, after: outer, found: true }),
   })
 
   ent.noRule('ENT-31', {

@@ -10,9 +10,8 @@ import {
   IPC_CREAT,
   IPC_EXCL,
   PIDFD_THREAD,
+  THREAD_BITS,
 } from '../../fixtures/rules.ts'
-
-const THREAD_BITS = CLONE.VM | CLONE.FS | CLONE.FILES | CLONE.SIGHAND | CLONE.THREAD
 
 /** Bits of clone(2) that are about anything but namespaces. CLONE_VM goes with each of them. */
 const OTHER_BITS: Readonly<Record<string, number>> = {
