@@ -3,6 +3,7 @@ import { systemV } from '../../fixtures/objects.ts'
 import {
   type Area,
   CLONE,
+  type ComparisonWorld,
   type Flag,
   failed,
   having,
@@ -11,6 +12,7 @@ import {
   O_RDONLY,
   type Outcome,
 } from '../../fixtures/rules.ts'
+import { slotBooth } from '../../fixtures/sensors.ts'
 import { type Row, readOpenTable, readTable, rowOf, tablePath } from '../../fixtures/sysvipc-table.ts'
 import { overflowIds, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
 
@@ -19,9 +21,9 @@ const PIDS = { msg: ['lspid', 'lrpid'], shm: ['cpid', 'lpid'] } as const
 
 export function translationRules(prc: Area): void {
   prc.comparison('PRC-05', {
-    says: 'pids in the tables are those of the opener’s pid namespace, 0 for who is not in it; the procfs instance does not matter',
-    source: ['ipc/util.c: sysvipc_proc_open', 'ipc/util.c: ipc_seq_pid_ns'],
-    needs: ['PROC_SYSVIPC', 'PID_NS'],
+    says: 'pids in a table are those of the opener’s pid namespace, which it holds while it is open, 0 for who is not in it, whatever procfs it is in',
+    source: ['ipc/util.c: sysvipc_proc_open, sysvipc_proc_release', 'ipc/util.c: ipc_seq_pid_ns'],
+    needs: ['PROC_SYSVIPC', 'PID_NS', 'USER_NS', 'UCOUNT_SYSCTL'],
     since: '4.17',
     variants: ['msg', 'shm'],
     flags: [['NEWPID', 'NEWNS']],
@@ -61,6 +63,7 @@ export function translationRules(prc: Area): void {
       await inner.mount('proc', '/proc', 'proc')
       const outers = pids(await readTable(outer, path))
       const usersOwnPid = await inner.getpid()
+      const { whileOpen, afterClose } = await heldPidNamespace(world, path)
       return {
         makersPid: await outer.getpid(),
         usersPid: inner.pid,
@@ -72,6 +75,8 @@ export function translationRules(prc: Area): void {
         openedOutsideReadInside: byEarly,
         innersFreshProc: pids(await readTable(inner, path)),
         outersThroughInnersProc: pids(await readTable(outer, `${innerRoot}${path}`)),
+        whileOpen,
+        afterClose,
       }
     },
     treatment: ({ makersPid, usersPid }) => ({
@@ -82,6 +87,8 @@ export function translationRules(prc: Area): void {
       openedOutsideReadInside: [makersPid, usersPid],
       innersFreshProc: [0, 1],
       outersThroughInnersProc: [makersPid, usersPid],
+      whileOpen: 'kept',
+      afterClose: 'freed',
     }),
     control: ({ makersPid, usersPid }) => ({
       usersOwnPid: usersPid,
@@ -91,6 +98,8 @@ export function translationRules(prc: Area): void {
       openedOutsideReadInside: [makersPid, usersPid],
       innersFreshProc: [makersPid, usersPid],
       outersThroughInnersProc: [makersPid, usersPid],
+      whileOpen: 'kept',
+      afterClose: 'freed',
     }),
   })
 
@@ -141,6 +150,19 @@ export function translationRules(prc: Area): void {
       return { before: real, byOpen: real, reopened: real, mapped: real, outers: real }
     },
   })
+}
+
+/** A table whose opener has ended with his pid namespace: whether that is there while the table is open, and after. */
+async function heldPidNamespace(world: ComparisonWorld, path: string) {
+  const booth = await slotBooth(world.outer)
+  const [ours, theirs] = await booth.keeper.socketpair()
+  const opener = await booth.keeper.spawn('opener', ['NEWPID'], { keep: [theirs] })
+  await opener.sendDescriptor(theirs, await opener.open(path, O_RDONLY))
+  const table = await booth.keeper.receiveDescriptor(ours)
+  await opener.exitAndReap()
+  const whileOpen = await booth.object()
+  await booth.keeper.close(table)
+  return { whileOpen, afterClose: await booth.objectEnd(world) }
 }
 
 function ids(row: unknown): unknown {
