@@ -1,5 +1,5 @@
 /** LIM-01, LIM-02: limits on one call. */
-import { MSGMAX, MSGMNB } from '../../fixtures/limits.ts'
+import { MSGMAX, MSGMNB, MSGMNB_SET } from '../../fixtures/limits.ts'
 import type { Area } from '../../fixtures/rules.ts'
 import { limitRule } from './rule.ts'
 
@@ -12,9 +12,9 @@ export function callLimitRules(lim: Area): void {
   })
 
   limitRule(lim, 'LIM-02', {
-    says: 'msgmnb of its IPC namespace is the capacity of a new message queue: what does not fit is EAGAIN',
-    source: ['msgop(2)', 'ipc/msg.c: newque'],
+    says: 'msgmnb of its IPC namespace is the capacity of a new message queue: what does not fit is EAGAIN; and the most that IPC_SET gives one without CAP_SYS_RESOURCE: more is EPERM',
+    source: ['msgop(2)', 'msgctl(2) IPC_SET', 'ipc/msg.c: newque, msgctl_down'],
     since: '2.6.19',
-    limits: [MSGMNB],
+    limits: [MSGMNB, MSGMNB_SET],
   })
 }

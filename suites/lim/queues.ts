@@ -18,7 +18,7 @@ export function queueLimitRules(lim: Area): void {
   })
 
   limitRule(lim, 'LIM-08', {
-    says: 'queues_max bounds the POSIX queues of one IPC namespace (ENOSPC), those unlinked but open too; opening one is never refused',
+    says: 'queues_max bounds the POSIX queues of one IPC namespace (ENOSPC), those unlinked but open too, wherever they are closed last; opening one is never refused',
     source: ['mq_overview(7)', 'ipc/mqueue.c: mqueue_create_attr', 'ipc/mqueue.c: mqueue_evict_inode'],
     since: '2.6.30',
     limits: [QUEUES_MAX, UNLINKED_QUEUES],

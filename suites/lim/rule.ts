@@ -7,6 +7,7 @@ import {
   type Flag,
   type Member,
   oneOf,
+  PR_SET_KEEPCAPS,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
 import { inChildUserNamespace, inInitial, readSysctl, writeSysctl } from '../../fixtures/sysctls.ts'
@@ -14,11 +15,11 @@ import { inChildUserNamespace, inInitial, readSysctl, writeSysctl } from '../../
 type Side = 'actor' | 'observer'
 type AnyLimit = CallLimit | TotalLimit
 
-/** One step: a limit set, a call of so many units, a unit more or less held, or the *_INFO calls asked. */
+/** One step: a limit set, a call of so many units, a unit more or less held, or the *_INFO calls asked for limits or usage. */
 type Step =
   | { does: 'set'; side: Side; to: number }
   | { does: 'use'; side: Side; units: number }
-  | { does: 'add' | 'remove' | 'ask'; side: Side }
+  | { does: 'add' | 'remove' | 'ask' | 'count'; side: Side }
 
 /** Lowered for the actor alone, then raised for the observer alone. */
 function callScript({ low, high }: CallLimit): Step[] {
@@ -58,6 +59,9 @@ function totalScript({ low, high }: TotalLimit): Step[] {
     { does: 'remove', side: 'actor' },
     { does: 'add', side: 'actor' },
     { does: 'add', side: 'actor' },
+    // What was refused must not count, against this limit or another one.
+    { does: 'count', side: 'actor' },
+    { does: 'count', side: 'observer' },
   ]
 }
 
@@ -76,6 +80,9 @@ const NOT_SET = 'not set'
 const CHANGING = 'not asked'
 const changing = (world: VisibilityWorld, side: Side): boolean => world.disposable && inInitial(world, side)
 
+/** Other programs have objects in the initial namespace. */
+const NOT_COUNTED = 'not counted'
+
 /** Sets one of a file's values, and leaves its others. */
 async function set(member: Member, limit: AnyLimit, to: number): Promise<unknown> {
   const now = String(await readSysctl(member, limit.path)).split(' ')
@@ -83,16 +90,30 @@ async function set(member: Member, limit: AnyLimit, to: number): Promise<unknown
   return writeSysctl(member, limit.path, now.join(' '))
 }
 
+/** Who makes the objects of a side: one whom CAP_SYS_RESOURCE does not help. */
+async function makerOf(limit: AnyLimit, side: Side, world: VisibilityWorld): Promise<Member> {
+  const member = world[side]
+  // RLIMIT_MSGQUEUE counts POSIX queues by user: they need users of their own.
+  if (limit.needs.includes('MQUEUE_SYSCTL')) {
+    const user = await member.spawn(`${side}'s user`)
+    await user.prctl(PR_SET_KEEPCAPS, 1)
+    await user.becomeUser(world.fresh.uid())
+    await user.setCapabilities(['CAP_SYS_ADMIN'], true)
+    return user
+  }
+  if (!limit.lifted) return member
+  const powerless = await member.spawn(`${side}'s child without capabilities`)
+  await powerless.setCapabilities([], true)
+  return powerless
+}
+
 async function perform(limit: AnyLimit, world: VisibilityWorld): Promise<Seen> {
   const { actor, observer, fresh } = world
   const sides = { actor, observer }
-  const makers: Record<Side, Member> = { ...sides }
-  // POSIX queues count by user too, and CAP_SYS_RESOURCE lifts their limits: made by users of their own.
-  if (limit.needs.includes('MQUEUE_SYSCTL'))
-    for (const side of ['actor', 'observer'] as const) {
-      makers[side] = await sides[side].spawn(`${side}'s user`)
-      await makers[side].becomeUser(fresh.uid())
-    }
+  const makers: Record<Side, Member> = {
+    actor: await makerOf(limit, 'actor', world),
+    observer: await makerOf(limit, 'observer', world),
+  }
   const held: Record<Side, { made: number; name: string }[]> = { actor: [], observer: [] }
   const one = async (step: Step): Promise<unknown> => {
     const { side } = step
@@ -103,6 +124,8 @@ async function perform(limit: AnyLimit, world: VisibilityWorld): Promise<Seen> {
         return 'use' in limit ? limit.use(makers[side], step.units, fresh.name()) : 0
       case 'ask':
         return changing(world, side) ? CHANGING : limit.told(makers[side])
+      case 'count':
+        return inInitial(world, side) || !('counted' in limit) ? NOT_COUNTED : limit.counted(makers[side])
       case 'add': {
         const name = fresh.name()
         const made = 'add' in limit ? await limit.add(makers[side], name) : 0
@@ -151,6 +174,8 @@ function reckon(limit: AnyLimit, seen: Seen, world: VisibilityWorld): Record<str
     if (step.does === 'use') return step.units <= own.limit ? 0 : limit.over
     if (step.does === 'ask' && changing(world, step.side)) return CHANGING
     if (step.does === 'ask') return limit.asked.map(() => own.limit)
+    if (step.does === 'count')
+      return own.counted && 'counts' in limit ? limit.counts.map(() => own.held) : NOT_COUNTED
     if (step.does === 'add') {
       if (own.counted && own.held >= own.limit) return limit.over
       own.held += 1

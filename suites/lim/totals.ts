@@ -14,8 +14,8 @@ import { limitRule } from './rule.ts'
 
 export function totalLimitRules(lim: Area): void {
   limitRule(lim, 'LIM-03', {
-    says: 'msgmni, semmni and shmmni bound the objects of one IPC namespace: one more is ENOSPC',
-    source: ['proc_sys_kernel(5)', 'ipc/util.c: ipc_addid'],
+    says: 'msgmni, semmni and shmmni bound the objects of one IPC namespace: one more is ENOSPC, and what was refused counts nowhere',
+    source: ['proc_sys_kernel(5)', 'ipc/util.c: ipc_addid', 'ipc/sem.c: newary', 'ipc/shm.c: newseg'],
     since: '2.6.19',
     limits: [MSGMNI, SEMMNI, SHMMNI],
   })
