@@ -1,4 +1,5 @@
 /** LIM-10 to LIM-14: RLIMIT_MSGQUEUE counts bytes of POSIX queues by user, not by IPC namespace. */
+import { passDescriptor } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
   CLONE,
@@ -125,7 +126,7 @@ export function queueByteRules(lim: Area): void {
   })
 
   lim.comparison('LIM-12', {
-    says: 'the charge of a queue lasts until the queue is gone, by close after unlink or with its IPC namespace (getrlimit(2): until removed)',
+    says: 'the charge of a queue lasts until the queue is gone, by the last close after unlink, whoever’s it is, or with its IPC namespace (getrlimit(2): until removed)',
     source: [...SOURCE, 'ipc/mqueue.c: mqueue_evict_inode', 'ipc/namespace.c: put_ipc_ns'],
     needs: ['POSIX_MQUEUE', 'CAP_SETUID'],
     variants: ['closed', 'namespace-dead'],
@@ -136,14 +137,21 @@ export function queueByteRules(lim: Area): void {
       const look = () => room(watcher, fresh.name())
       const before = await look()
       const holder = await enter('holder')
-      const creator = await asUser(await holder.spawn('creator'), uid)
+      const [near, far] = await holder.socketpair()
+      const creator = await asUser(await holder.spawn('creator', [], { keep: [far] }), uid)
       const name = fresh.name()
       const queue = await create(creator, name)
       const whileOpen = await look()
       if (variant === 'closed') {
         const unlinked = await creator.try.mq_unlink(name)
         const afterUnlink = await look()
-        if (arm === 'control' && !failed(queue)) await creator.close(queue)
+        if (!failed(queue)) {
+          const ends = { creator: { member: creator, socket: far }, holder: { member: holder, socket: near } }
+          const passed = await passDescriptor(ends.creator, queue, ends.holder)
+          await creator.close(queue)
+          // The last to close it is another user, who was charged nothing.
+          if (arm === 'control') await holder.close(passed)
+        }
         const after = arm === 'control' ? await eventually(look, (seen) => seen === 'room') : await look()
         return { before, queue: made(queue), whileOpen, unlinked, afterUnlink, after }
       }

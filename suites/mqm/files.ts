@@ -4,6 +4,7 @@ import { foundByName, NEW_QUEUE, parseStatus, takeByName } from '../../fixtures/
 import {
   type Area,
   ENOENT,
+  ENOSPC,
   EPERM,
   failed,
   having,
@@ -17,8 +18,8 @@ const SYSTEM_CALLS: readonly WayIn[] = ['clone', 'clone3', 'unshare', 'setns-nsf
 
 export function addFiles(mqm: Area): void {
   mqm.comparison('MQM-04', {
-    says: 'a file created in a queue mount is a queue of the mount’s IPC namespace, with that namespace’s default size',
-    source: ['mq_overview(7)', 'ipc/mqueue.c: mqueue_create'],
+    says: 'a file created in a queue mount is a queue of the mount’s IPC namespace, with that namespace’s default size and counted against its queues_max',
+    source: ['mq_overview(7)', 'ipc/mqueue.c: mqueue_create_attr'],
     needs: ['POSIX_MQUEUE', 'CAP_SYS_ADMIN', 'MQUEUE_SYSCTL'],
     since: '2.6.30',
     flags: [['NEWIPC'], ['NEWIPC', 'NEWNS'], ['NEWIPC', 'NEWUSER'], ['NEWIPC', 'NEWUSER', 'NEWNS']],
@@ -34,7 +35,7 @@ export function addFiles(mqm: Area): void {
       const name = fresh.name()
       const created = await inner.try.open(`${place}${name}`, NEW_QUEUE, 0o640)
       if (failed(created)) return { created, maxmsg, msgsize }
-      return {
+      const seen = {
         created: 'created',
         maxmsg,
         msgsize,
@@ -45,6 +46,15 @@ export function addFiles(mqm: Area): void {
         unlinked: await inner.try.unlink(`${place}${name}`),
         outerFinds: await foundByName(outer, name),
       }
+      // The one that inner has open counts, and CAP_SYS_RESOURCE would lift the limit.
+      await outer.writeFile('/proc/sys/fs/mqueue/queues_max', '2')
+      const powerless = await inner.spawn('child without capabilities')
+      await powerless.setCapabilities([], true)
+      const create = async (): Promise<unknown> => {
+        const queue = await powerless.try.open(`${place}${fresh.name()}`, NEW_QUEUE)
+        return failed(queue) ? queue : 'created'
+      }
+      return { ...seen, second: await create(), third: await create() }
     },
     treatment: (size) => ({ ...throughTheMount(size), byName: ENOENT }),
     control: (size) => ({ ...throughTheMount(size), byName: 'found' }),
@@ -183,6 +193,8 @@ function throughTheMount({ maxmsg, msgsize }: { maxmsg: number; msgsize: number 
     outerTakes: 'through the mount',
     unlinked: 0,
     outerFinds: ENOENT,
+    second: 'created',
+    third: ENOSPC,
   }
 }
 

@@ -24,8 +24,15 @@ function armFlags({ arm, flags }: ComparisonWorld): Flag[] {
 
 /** Where the segment is: a private namespace, or the initial one. */
 async function homeOf(world: ComparisonWorld): Promise<Member> {
-  return world.variant.includes('initial') ? world.initial() : world.outer
+  return inInitial(world) ? world.initial() : world.outer
 }
+
+function inInitial({ variant }: ComparisonWorld): boolean {
+  return variant.includes('initial')
+}
+
+/** Other programs have segments in the initial namespace. */
+const NOT_COUNTED = 'not counted'
 
 /** How the cell's variant takes a process away. */
 function departureOf({ variant }: ComparisonWorld): Departure {
@@ -35,6 +42,11 @@ function departureOf({ variant }: ComparisonWorld): Departure {
 const IN_BOTH_PLACES = DEPARTURES.flatMap((how) => [how, `${how}, from the initial namespace`])
 /** Without the clone, whose creator stays with its own attachment. */
 const LEAVING_IN_BOTH_PLACES = IN_BOTH_PLACES.filter((variant) => !variant.startsWith('clone'))
+
+/** Pages of all segments of the member's IPC namespace. */
+async function pages(member: Member): Promise<number> {
+  return (await member.shmctlUsage()).tot
+}
 
 /** Adds the rules. */
 export function attachedRules(sha: Area): void {
@@ -207,8 +219,8 @@ export function attachedRules(sha: Area): void {
   })
 
   sha.comparison('SHA-05', {
-    says: 'a segment removed while only processes of other namespaces have it attached loses its key and stays, marked SHM_DEST, until the last of them detaches',
-    source: ['shmctl(2) IPC_RMID', 'ipc/shm.c: do_shm_rmid'],
+    says: 'a segment removed while only processes of other namespaces have it attached loses its key and stays, marked SHM_DEST, until the last of them detaches; its pages count in its own namespace all the time',
+    source: ['shmctl(2) IPC_RMID', 'shmctl(2) SHM_INFO', 'ipc/shm.c: do_shm_rmid, shm_destroy'],
     needs: ['SYSVIPC', 'pidfd setns'],
     arms: { treatment: 'attached in another IPC namespace', control: 'attached nowhere' },
     flags: 'with NEWIPC',
@@ -235,6 +247,7 @@ export function attachedRules(sha: Area): void {
       const successor = await home.try.shmget(key, BYTES, IPC_CREAT | IPC_EXCL | 0o600)
       await child.exitAndReap()
       const oneLeft = await home.try.shmctlStat(segment)
+      const pagesBefore = await pages(home)
       const detached = await holder.try.shmdt(memory)
       return {
         removed,
@@ -251,9 +264,11 @@ export function attachedRules(sha: Area): void {
         oneLeft: failed(oneLeft) ? oneLeft : oneLeft.nattch,
         detached,
         noneLeft: await home.try.shmctlStat(segment),
+        freedAtHome: inInitial(world) ? NOT_COUNTED : pagesBefore - (await pages(home)),
+        countedAway: await pages(holder),
       }
     },
-    treatment: () => ({
+    treatment: (_seen, world) => ({
       removed: 0,
       status: { key: 0, marked: true, nattch: 2 },
       byKey: ENOENT,
@@ -262,6 +277,8 @@ export function attachedRules(sha: Area): void {
       oneLeft: 1,
       detached: 0,
       noneLeft: EINVAL,
+      freedAtHome: inInitial(world) ? NOT_COUNTED : 1,
+      countedAway: 0,
     }),
     control: () => ({ removed: 0, status: EINVAL, byKey: ENOENT }),
   })

@@ -95,12 +95,12 @@ export function memoryRules(sha: Area): void {
   })
 
   sha.comparison('SHA-18', {
-    says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, and come back when the namespace dies',
+    says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, and come back to him when the segment is unlocked, by whomever, or destroyed, or its namespace dies',
     source: ['shmctl(2) SHM_LOCK', 'getrlimit(2) RLIMIT_MEMLOCK', 'ipc/shm.c: shmctl_do_lock, shm_destroy'],
     needs: ['SYSVIPC', 'CAP_SETUID', 'CAP_KILL'],
     arms: { treatment: 'the namespace dies', control: 'it lives' },
     flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWNS']],
-    variants: ['namespace’s end', 'IPC_RMID', 'SHM_UNLOCK'],
+    variants: ['namespace’s end', 'IPC_RMID', 'SHM_UNLOCK', 'SHM_UNLOCK by another user'],
     async experiment(world) {
       const { outer, enter, arm, variant, fresh, eventually } = world
       const uid = fresh.uid()
@@ -125,7 +125,11 @@ export function memoryRules(sha: Area): void {
       if (arm === 'treatment') {
         if (variant === 'IPC_RMID') await inFirst.shmctlRemove(segment)
         else if (variant === 'SHM_UNLOCK') await inFirst.shmctlLock(segment, 'SHM_UNLOCK')
-        else {
+        else if (variant === 'SHM_UNLOCK by another user') {
+          const owner = { uid: await first.geteuid(), gid: await first.getegid() }
+          await inFirst.shmctlSet(segment, { ...owner, mode: 0o600 })
+          await first.shmctlLock(segment, 'SHM_UNLOCK')
+        } else {
           await inFirst.killAndReap()
           await first.killAndReap()
         }
