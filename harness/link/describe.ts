@@ -90,6 +90,8 @@ const shown: Readonly<Record<string, { name?: string; args?: Show[]; fixed?: str
   mq_open: { args: [plain, openFlags] },
   mq_create: { name: 'mq_open', args: [plain, openFlags, octal, plain] },
   mq_open_raw: { name: 'mq_open', args: [plain, openFlags] },
+  mq_notify_thread: { name: 'mq_notify SIGEV_THREAD' },
+  netlinkSocket: { name: 'socket', fixed: ['AF_NETLINK'] },
   open: { args: [plain, openFlags, octal] },
   openat: { args: [bare, plain, openFlags, octal] },
   unshare: { args: [cloneFlags] },

@@ -336,6 +336,11 @@ const table = {
     kconfig: 'CONFIG_UNIX',
     met: async (child) => works(await child.try.socketpair()),
   },
+  'netlink sockets': {
+    reason: 'a sandbox forbids netlink sockets',
+    kconfig: 'CONFIG_NET',
+    met: async (child) => works(await child.try.netlinkSocket()),
+  },
   INET: {
     reason: 'TCP over 127.0.0.1 does not work',
     kconfig: 'CONFIG_INET',

@@ -1,5 +1,5 @@
 /** Notification across namespaces: MQN-13 … MQN-17. */
-import { awaitNotification, NEW_QUEUE, pendingNotification, statusLine } from '../../fixtures/posix-queues.ts'
+import { NEW_QUEUE, pendingNotification, statusLine } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
   CLONE,
@@ -20,6 +20,13 @@ import { overflowIds, spawnInUserNamespace } from '../../fixtures/user-namespace
 
 /** An id inside a user namespace that is nobody's id outside. */
 const SHIFTED = 300
+
+/** A registration as mq_notify(3) makes one for SIGEV_THREAD, before the registrant leaves. */
+const SIGEV_THREAD = 'unshare after registering with SIGEV_THREAD'
+/** What is to come on the socket, up to its last byte: that tells what happened. */
+const COOKIE = 'c'.repeat(31)
+/** NOTIFY_WOKENUP (include/linux/mqueue.h of the kernel: a message came). */
+const WOKEN_UP = '\u0001'
 
 export function addNotification(mqn: Area): void {
   mqn.comparison('MQN-13', {
@@ -72,20 +79,36 @@ export function addNotification(mqn: Area): void {
   })
 
   mqn.comparison('MQN-14', {
-    says: 'a registration survives the registrant’s change of IPC namespace, and one may register after it',
+    says: 'a registration survives the registrant’s change of IPC namespace, and one may register after it, for a signal or for a message on a netlink socket (SIGEV_THREAD)',
     source: ['mq_notify(3)', 'ipc/mqueue.c: do_mq_notify, __do_notify'],
     needs: ['POSIX_MQUEUE'],
     since: '2.6.30',
-    variants: ['unshare after registering', 'setns after registering', 'registering after unshare'],
+    variants: [
+      'unshare after registering',
+      'setns after registering',
+      'registering after unshare',
+      SIGEV_THREAD,
+    ],
+    variantNeeds: { [SIGEV_THREAD]: ['netlink sockets'] },
     arms: { treatment: 'registered', control: 'not registered' },
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
       const queue = await outer.mq_create(fresh.name(), NEW_QUEUE)
       const registrant = await outer.spawn('registrant', [], { keep: [queue] })
-      const neighbour = await outer.spawn('neighbour', [], { keep: [queue] })
+      // Senders of other IPC namespaces are MQN-16’s where the notification is a signal.
+      const sendersFlags: Flag[] = variant === SIGEV_THREAD ? ['NEWIPC'] : []
+      const neighbour = await outer.spawn('neighbour', sendersFlags, { keep: [queue] })
       await registrant.blockSignals([SIGUSR1])
-      const register = async () =>
-        arm === 'treatment' ? await registrant.try.mq_notify(queue, SIGUSR1) : 'not tried'
+      const socket = variant === SIGEV_THREAD ? await registrant.netlinkSocket() : undefined
+      const register = async () => {
+        if (arm === 'control') return 'not tried'
+        return socket === undefined
+          ? await registrant.try.mq_notify(queue, SIGUSR1)
+          : await registrant.try.mq_notify_thread(queue, socket, COOKIE)
+      }
+      // Both come before the sender’s call returns.
+      const pending = async () =>
+        socket === undefined ? await pendingNotification(registrant) : await registrant.try.read(socket)
       const late = variant === 'registering after unshare'
       const early = late ? undefined : await register()
       if (variant === 'setns after registering') {
@@ -98,38 +121,44 @@ export function addNotification(mqn: Area): void {
       const others = await neighbour.try.mq_notify(queue, 0)
       if (arm === 'control') await neighbour.mq_notify_remove(queue)
       await neighbour.mq_send(queue, 'notify')
-      const notified =
-        arm === 'treatment' ? await awaitNotification(registrant) : await pendingNotification(registrant)
+      const notified = await pending()
       // It fires once: the next message, into the queue emptied again, tells nobody.
       await neighbour.mq_receive(queue)
       await neighbour.mq_send(queue, 'again')
-      return { registered, others, notified, again: await pendingNotification(registrant) }
+      return { registered, others, notified, again: await pending() }
     },
-    treatment: () => ({ registered: 0, others: EBUSY, notified: NOTIFIED, again: EAGAIN }),
+    treatment: (_seen, { variant }) => ({
+      registered: 0,
+      others: EBUSY,
+      notified: variant === SIGEV_THREAD ? `${COOKIE}${WOKEN_UP}` : NOTIFIED,
+      again: EAGAIN,
+    }),
     control: () => ({ others: 0, notified: EAGAIN, again: EAGAIN }),
   })
 
   mqn.comparison('MQN-15', {
-    says: 'the registrant gives its registration up by closing any descriptor of the queue, from whichever IPC namespace, or by its end',
+    says: 'the registrant gives its registration up by closing any descriptor of the queue, from whichever IPC namespace, or by its end; nobody else does, not one of the same pid in another pid namespace',
     source: ['mq_notify(3)', 'ipc/mqueue.c: mqueue_flush_file'],
-    needs: ['POSIX_MQUEUE'],
+    needs: ['POSIX_MQUEUE', 'PID_NS'],
     variants: ['a duplicate', 'another open', 'the end of the process'],
     flags: 'with NEWIPC',
-    arms: { treatment: 'closed by the registrant', control: 'closed by another process' },
+    arms: { treatment: 'closed by the registrant', control: 'closed by other processes' },
     async experiment({ outer, arm, flags, variant, fresh }) {
       const name = fresh.name()
       const queue = await outer.mq_create(name, NEW_QUEUE)
       const second = await outer.mq_open(name, O_RDWR)
       const keep = [queue, second]
-      const registrant = await outer.spawn('registrant', flags, { keep })
+      // Each the first process of a pid namespace of its own: one pid means both.
+      const registrant = await outer.spawn('registrant', [...flags, 'NEWPID'], { keep })
+      const namesake = await outer.spawn('namesake', [...flags, 'NEWPID'], { keep })
       const other = await outer.spawn('other process', flags, { keep })
       const neighbour = await outer.spawn('neighbour', [], { keep: [queue] })
       const registered = await registrant.try.mq_notify(queue, SIGUSR1)
       const before = await neighbour.try.mq_notify(queue, 0)
-      const closer = arm === 'treatment' ? registrant : other
-      if (variant === 'a duplicate') await closer.close(await closer.dup(queue))
-      else if (variant === 'another open') await closer.close(second)
-      else await closer.exitAndReap()
+      for (const closer of arm === 'treatment' ? [registrant] : [other, namesake])
+        if (variant === 'a duplicate') await closer.close(await closer.dup(queue))
+        else if (variant === 'another open') await closer.close(second)
+        else await closer.exitAndReap()
       return { registered, before, after: await neighbour.try.mq_notify(queue, 0) }
     },
     treatment: () => ({ registered: 0, before: EBUSY, after: 0 }),

@@ -33,7 +33,10 @@ const libc = {
 
 const AF_UNIX = 1
 const AF_INET = 2
+const AF_NETLINK = 16
 const SOCK_STREAM = 1
+const SOCK_RAW = 3
+const SOCK_NONBLOCK = 0o4000
 const SCM_RIGHTS = 1
 const SOL_SOCKET = 1
 const MSG_NOSIGNAL = 0x4000
@@ -123,6 +126,8 @@ export const descriptorOperations = {
     libc.connect(socket, address, address.length)
     return socket
   },
+  /** socket(2) of netlink (netlink(7)) that does not block: reading gives EAGAIN where nothing came. */
+  netlinkSocket: (): number => libc.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, 0),
   /** accept4(2). */
   accept: (socket: number): number => libc.accept(socket, 0, 0, 0),
   /** sendmsg(2) of a descriptor with SCM_RIGHTS (unix(7)). */

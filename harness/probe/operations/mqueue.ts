@@ -3,6 +3,7 @@
  * thread for SIGEV_THREAD. Names are given as to mq_open(3), with one leading slash, unless said otherwise.
  */
 import { syscall } from '../syscalls.ts'
+import { addressOfBuffer } from '../system.ts'
 import { cString, timespec, unsigned } from './structures.ts'
 
 /** struct mq_attr (mq_getattr(3)). */
@@ -15,6 +16,10 @@ export interface QueueAttributes {
 
 const SIGEV_SIGNAL = 0
 const SIGEV_NONE = 1
+const SIGEV_THREAD = 2
+
+// What mq_notify reads by a plain address: it lives as long as the probe.
+const cookieMemory = Buffer.alloc(32)
 
 function kernelName(name: string): Buffer {
   return cString(name.startsWith('/') ? name.slice(1) : name)
@@ -94,6 +99,18 @@ export const posixQueueOperations = {
     const event = Buffer.alloc(64)
     event.writeInt32LE(signal, 8)
     event.writeInt32LE(signal === 0 ? SIGEV_NONE : SIGEV_SIGNAL, 12)
+    return syscall('mq_notify', descriptor, event)
+  },
+  /**
+   * mq_notify(2) with SIGEV_THREAD as mq_notify(3) uses it: a notification is the cookie on a netlink socket, its
+   * 32nd byte 1. libc starts its thread when it reads that.
+   */
+  mq_notify_thread: (descriptor: number, socket: number, cookie: string): number => {
+    cookieMemory.fill(0).write(cookie, 'latin1')
+    const event = Buffer.alloc(64)
+    event.writeBigUInt64LE(addressOfBuffer(cookieMemory), 0)
+    event.writeInt32LE(socket, 8)
+    event.writeInt32LE(SIGEV_THREAD, 12)
     return syscall('mq_notify', descriptor, event)
   },
   /** mq_notify(2) with no event: gives the registration up. */
