@@ -99,6 +99,7 @@ const shown: Readonly<Record<string, { name?: string; args?: Show[]; fixed?: str
   clone: { args: [cloneFlags] },
   clone3: { args: [cloneFlags] },
   cloneFunction: { name: 'clone', args: [cloneFlags, bare] },
+  cloneWithPid: { name: 'clone3 set_tid', args: [cloneFlags] },
   mount: { args: [plain, plain, plain, mountFlags, plain] },
 }
 

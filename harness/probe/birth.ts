@@ -51,8 +51,12 @@ const rawClone3 = bindRaw<[number, number, number]>('int syscall(long number, ui
 
 const cloneNumber = syscallNumber('clone')
 const clone3Number = syscallNumber('clone3')
-const clone3Args = Buffer.alloc(64)
+/** Sizes of struct clone_args: of the first version, and of the one with set_tid (Linux 5.5). */
+const CLONE_ARGS_BYTES = 64
+const WITH_SET_TID_BYTES = 80
+const clone3Args = Buffer.alloc(WITH_SET_TID_BYTES)
 const clone3Address = Number(addressOfBuffer(clone3Args))
+const wantedPid = Buffer.alloc(4)
 const span = limit - LOWEST
 
 /**
@@ -66,13 +70,13 @@ function forkWith(bits: number): number {
   return rawClone(cloneNumber, bits, 0, 0, 0, 0)
 }
 
-function forkWithClone3(): number {
+function forkWithClone3(bytes: number): number {
   madvise(LOWEST, span, MADV_DOFORK)
-  return rawClone3(clone3Number, clone3Address, 64)
+  return rawClone3(clone3Number, clone3Address, bytes)
 }
 
-/** clone(2) or clone3(2) with SIGCHLD; 0 in the child. */
-function fork(call: 'clone' | 'clone3', bits: number): number {
+/** clone(2) or clone3(2) with SIGCHLD; 0 in the child. clone3 may be asked for a certain pid. */
+function fork(call: 'clone' | 'clone3', bits: number, wanted?: number): number {
   let pid: number
   if (call === 'clone') {
     pid = forkWith(bits | SIGCHLD)
@@ -80,7 +84,12 @@ function fork(call: 'clone' | 'clone3', bits: number): number {
     clone3Args.fill(0)
     clone3Args.writeBigUInt64LE(BigInt(bits >>> 0), 0)
     clone3Args.writeBigUInt64LE(BigInt(SIGCHLD), 32)
-    pid = forkWithClone3()
+    if (wanted !== undefined) {
+      wantedPid.writeInt32LE(wanted)
+      clone3Args.writeBigUInt64LE(addressOfBuffer(wantedPid), 64)
+      clone3Args.writeBigUInt64LE(1n, 72)
+    }
+    pid = forkWithClone3(wanted === undefined ? CLONE_ARGS_BYTES : WITH_SET_TID_BYTES)
   }
   if (pid === -1) failWithErrno()
   if (pid > 0) forgetEnded(pid)
@@ -123,6 +132,15 @@ export const birthOperations = {
    */
   cloneAndExit: (bits: number, call: 'clone' | 'clone3' = 'clone'): number => {
     const pid = fork(call, bits)
+    if (pid === 0) exit(0)
+    return pid
+  },
+  /**
+   * clone3(2) with set_tid, of a child that is to have this pid and ends at once. A pid in use is refused
+   * last of all, when the child's namespaces are made.
+   */
+  cloneWithPid: (bits: number, wanted: number): number => {
+    const pid = fork('clone3', bits, wanted)
     if (pid === 0) exit(0)
     return pid
   },

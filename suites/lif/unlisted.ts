@@ -18,6 +18,7 @@ import {
   SEM_UNDO,
 } from '../../fixtures/rules.ts'
 import { ipcFile, type SysvFamily, slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
+import { DEEDS } from './deeds.ts'
 import { empty, HELD, NOT_HELD, setStage } from './stage.ts'
 
 /** A hold on a namespace that the manual page does not name; taken by `holder`, a member that then leaves. */
@@ -175,11 +176,12 @@ async function takeNoPin(what: NoPin, holder: Member, member: Member): Promise<v
 export function noPinRules(lif: Area): void {
   lif.comparison('LIF-16', {
     // namespaces(7) claims that an mqueue mount keeps the namespace alive: it does not (MQM-10).
-    says: 'a queue descriptor, an mqueue mount, a sysctl descriptor, a pidfd, a /proc directory and the undo list of one who left do not keep the namespace',
+    says: 'a queue descriptor, an mqueue mount, a sysctl descriptor, a pidfd, a /proc directory and the undo list of one who left do not keep the namespace, nor does any call made in it, granted or refused',
     source: ['ipc/mqueue.c: mqueue_get_inode', 'ipc/namespace.c: put_ipc_ns', 'ipc/sem.c: exit_sem'],
     needs: ['SYSVIPC', 'PROC_SYSVIPC', 'SYSVIPC_SYSCTL', 'MQUEUE_SYSCTL', 'POSIX_MQUEUE', 'pidfd'],
     arms: { treatment: 'nothing else is held', control: 'an nsfd is held as well' },
-    variants: NO_PINS,
+    variants: [...NO_PINS, ...Object.keys(DEEDS)],
+    variantNeeds: { 'calls about namespaces': ['USER_NS'] },
     async experiment(world) {
       const { outer, arm, variant } = world
       const stage = await setStage(world)
@@ -188,7 +190,8 @@ export function noPinRules(lif: Area): void {
       await makePrivate(holder)
       const nsfd = await holder.open(await ipcFile(member), O_RDONLY)
       await holder.setns(nsfd, CLONE.NEWIPC)
-      await takeNoPin(variant as NoPin, holder, member)
+      if (DEEDS[variant]) await DEEDS[variant](holder, world)
+      else await takeNoPin(variant as NoPin, holder, member)
       await holder.unshare(CLONE.NEWIPC)
       if (arm === 'treatment') await holder.close(nsfd)
       const twin = await empty(world, stage)

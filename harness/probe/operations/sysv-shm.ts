@@ -91,9 +91,9 @@ function throughPipe<Result>(use: (reader: number, writer: number) => Result): R
 export const segmentOperations = {
   /** shmget(2). */
   shmget: (key: number, bytes: number, flags: number): number => libc.shmget(key, bytes, flags),
-  /** shmat(2); gives the address, for `readMemory` and its kin. */
-  shmat: (id: number, flags = 0): number => {
-    const address = libc.shmat(id, 0, flags)
+  /** shmat(2), where the kernel likes or at an address; gives the address, for `readMemory` and its kin. */
+  shmat: (id: number, flags = 0, at = 0): number => {
+    const address = libc.shmat(id, at, flags)
     attached.add(address)
     return address
   },
