@@ -6,9 +6,12 @@ import {
   type Area,
   CLONE,
   type ComparisonWorld,
+  cloneBits,
   ENOSPC,
+  type Flag,
   failed,
   type Member,
+  NS_FILE,
   O_RDONLY,
   type Outcome,
   PR_SET_KEEPCAPS,
@@ -50,9 +53,25 @@ async function tryOne(root: Member): Promise<unknown> {
   return made(member)
 }
 
+/** Kinds of namespaces that the kernel makes after the IPC namespace of the same call. */
+const LATER: readonly Flag[] = ['NEWPID', 'NEWCGROUP', 'NEWNET']
+
+/**
+ * Calls that make an IPC namespace and are refused afterwards, so that it is given up again: for want of a
+ * slot for a namespace of another kind, and for a pid that is in use. More than the slots that there are.
+ */
+async function refuseLate(root: Member, runner: Member): Promise<void> {
+  for (const kind of LATER) {
+    await root.try.writeFile(`/proc/sys/user/max_${NS_FILE[kind]}_namespaces`, '0')
+    await runner.try.unshare(cloneBits(['NEWIPC', kind]))
+    await runner.try.cloneAndExit(cloneBits(['NEWIPC', kind]))
+  }
+  for (let time = 0; time < 4; time += 1) await runner.try.cloneWithPid(CLONE.NEWIPC, await runner.getpid())
+}
+
 export function ipcNamespaceCountRules(lim: Area): void {
   lim.comparison('LIM-15', {
-    says: 'user.max_ipc_namespaces bounds the IPC namespaces that a user makes in a user namespace: one more is ENOSPC; joining is not counted',
+    says: 'user.max_ipc_namespaces bounds the IPC namespaces that a user makes in a user namespace: one more is ENOSPC; the effective user is counted, and joining is not',
     source: ['namespaces(7)', 'ipc/namespace.c: inc_ipc_namespaces'],
     needs: ['UCOUNT_SYSCTL', 'USER_NS', 'CAP_SETUID'],
     since: '4.9',
@@ -81,6 +100,10 @@ export function ipcNamespaceCountRules(lim: Area): void {
       await user.becomeUser(fresh.uid())
       await user.setCapabilities(every)
       const byOther = await user.try.unshare(CLONE.NEWIPC)
+      // Whose real user alone is another has the account of the effective one, which is used up.
+      const halfway = await root.spawn('root with another real user')
+      await halfway.setresuid(fresh.uid(), 0, 0)
+      const byRealOther = await halfway.try.unshare(CLONE.NEWIPC)
 
       const fourth = await another(root, by, 'fourth')
       if (!failed(two)) await two.exitAndReap()
@@ -93,6 +116,7 @@ export function ipcNamespaceCountRules(lim: Area): void {
         third: made(third),
         joined,
         byOther,
+        byRealOther,
         fourth: made(fourth),
         afterDeath,
         raised,
@@ -104,6 +128,7 @@ export function ipcNamespaceCountRules(lim: Area): void {
       third: ENOSPC,
       joined: 0,
       byOther: 0,
+      byRealOther: ENOSPC,
       fourth: ENOSPC,
       afterDeath: 'made',
       raised: 'made',
@@ -114,6 +139,7 @@ export function ipcNamespaceCountRules(lim: Area): void {
       third: 'made',
       joined: 0,
       byOther: 0,
+      byRealOther: ENOSPC,
       fourth: ENOSPC,
       afterDeath: 'made',
       raised: 'made',
@@ -121,14 +147,14 @@ export function ipcNamespaceCountRules(lim: Area): void {
   })
 
   lim.comparison('LIM-16', {
-    says: 'max_ipc_namespaces of every ancestor is enforced: a further user namespace does not escape it',
-    source: ['namespaces(7)', 'kernel/ucount.c: inc_ucount'],
+    says: 'max_ipc_namespaces of every ancestor is enforced: a further user namespace does not escape it; what was refused or has ended counts in none of them',
+    source: ['namespaces(7)', 'kernel/ucount.c: inc_ucount, dec_ucount'],
     needs: ['UCOUNT_SYSCTL', 'USER_NS'],
     since: '4.9',
     variants: ['parent', 'grandparent'],
     arms: { treatment: 'the ancestor may have none', control: 'the ancestor may have one' },
     async experiment(world) {
-      const { arm, enter, variant } = world
+      const { arm, enter, variant, eventually } = world
       const ancestor = await limitedRoot(world, 'ancestor', arm === 'treatment' ? 0 : 1)
       const between =
         variant === 'parent' ? ancestor : await enter('parent', { from: ancestor, flags: ['NEWUSER'] })
@@ -137,10 +163,31 @@ export function ipcNamespaceCountRules(lim: Area): void {
       const first = await nested.trySpawn('first', ['NEWIPC'])
       // Both in one call: the user namespace is made first, the IPC namespace counts in it and above.
       const both = await between.trySpawn('both', ['NEWUSER', 'NEWIPC'])
-      return { own, first: made(first), both: made(both) }
+
+      // The one that ends leaves the ancestor's slot free for another.
+      if (!failed(first)) await first.exitAndReap()
+      const second = await (failed(first) ? tryOne(nested) : eventually(() => tryOne(nested), isMade))
+      // Nothing is counted below the ancestor either: there is room for one where one is allowed.
+      await nested.writeFile(FILE, '1')
+      if (between !== ancestor) await between.writeFile(FILE, '1')
+      await ancestor.writeFile(FILE, '1')
+      const allowed = await eventually(() => tryOne(nested), isMade)
+      return { own, first: made(first), both: made(both), second, allowed }
     },
-    treatment: () => ({ own: '2147483647', first: ENOSPC, both: ENOSPC }),
-    control: () => ({ own: '2147483647', first: 'made', both: ENOSPC }),
+    treatment: () => ({
+      own: '2147483647',
+      first: ENOSPC,
+      both: ENOSPC,
+      second: ENOSPC,
+      allowed: 'made',
+    }),
+    control: () => ({
+      own: '2147483647',
+      first: 'made',
+      both: ENOSPC,
+      second: 'made',
+      allowed: 'made',
+    }),
   })
 
   lim.comparison('LIM-17', {
@@ -162,8 +209,12 @@ export function ipcNamespaceCountRules(lim: Area): void {
   })
 
   lim.comparison('LIM-18', {
-    says: 'the slot of an IPC namespace that was left is used again, 60 times in a row (5.8 to 6.2: after a moment)',
-    source: ['ipc/namespace.c: create_ipc_ns', 'ipc/namespace.c: free_ipc'],
+    says: 'the slot of an IPC namespace that was left, or whose maker was refused another namespace in the same call, is used again, 60 times in a row (5.8 to 6.2: after a moment)',
+    source: [
+      'ipc/namespace.c: create_ipc_ns, free_ipc',
+      'kernel/nsproxy.c: create_new_namespaces',
+      'kernel/fork.c: copy_process',
+    ],
     needs: ['UCOUNT_SYSCTL', 'USER_NS'],
     since: '4.9',
     arms: { treatment: 'limit 3, each left for the next', control: 'limit 3, three held' },
@@ -173,23 +224,25 @@ export function ipcNamespaceCountRules(lim: Area): void {
       const runner = await root.spawn('runner')
       if (arm === 'control') {
         for (const name of ['one', 'two', 'three']) await root.spawn(name, ['NEWIPC'])
-        return { outcomes: [made(await runner.try.unshare(CLONE.NEWIPC))] }
+        const outcomes = [made(await runner.try.unshare(CLONE.NEWIPC))]
+        await refuseLate(root, runner)
+        return { outcomes, afterRefusals: made(await runner.try.unshare(CLONE.NEWIPC)) }
       }
       let refused = 0
-      const outcomes = new Set<unknown>()
-      for (let round = 0; round < 60; round += 1) {
-        const once = async (): Promise<Outcome<number>> => {
-          const outcome = await runner.try.unshare(CLONE.NEWIPC)
-          if (failed(outcome)) refused += 1
-          return outcome
-        }
-        outcomes.add(made(await eventually(once, (seen) => seen !== ENOSPC)))
+      const once = async (): Promise<Outcome<number>> => {
+        const outcome = await runner.try.unshare(CLONE.NEWIPC)
+        if (failed(outcome)) refused += 1
+        return outcome
       }
+      const moved = async (): Promise<unknown> => made(await eventually(once, (seen) => seen !== ENOSPC))
+      const outcomes = new Set<unknown>()
+      for (let round = 0; round < 60; round += 1) outcomes.add(await moved())
       note(refused === 0 ? 'never refused (6.3)' : 'refused until the dead are freed (5.8 to 6.2)')
-      return { outcomes: [...outcomes] }
+      await refuseLate(root, runner)
+      return { outcomes: [...outcomes], afterRefusals: await moved() }
     },
-    treatment: () => ({ outcomes: ['made'] }),
-    control: () => ({ outcomes: [ENOSPC] }),
+    treatment: () => ({ outcomes: ['made'], afterRefusals: 'made' }),
+    control: () => ({ outcomes: [ENOSPC], afterRefusals: ENOSPC }),
   })
 
   lim.comparison('LIM-19', {
