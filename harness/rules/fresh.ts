@@ -4,6 +4,8 @@ import { randomInt } from 'node:crypto'
 export interface Fresh {
   /** A System V key. */
   key(): number
+  /** A System V key with its highest bit set, a negative number as key_t is signed. */
+  negativeKey(): number
   /** A queue name, with its slash; good as a file name too, without it. */
   name(): string
   /** A user nobody else runs as (20000…59999, inside the mapped range): limits count by user. */
@@ -18,11 +20,13 @@ export function makeFresh(): Fresh {
   let keys = 0
   let names = 0
   let users = 0
+  const key = (): number => {
+    keys += 1
+    return prefix | (keys & 0xffff)
+  }
   return {
-    key: () => {
-      keys += 1
-      return prefix | (keys & 0xffff)
-    },
+    key,
+    negativeKey: () => key() | (1 << 31),
     name: () => {
       names += 1
       return `/ipcns-${label}-${names}`

@@ -38,6 +38,12 @@ async function unusedId({ actor, observer, fresh }: VisibilityWorld, family: Sys
   }
 }
 
+/**
+ * The highest bit of an identifier: of its sequence number however many bits the index has, 15 or, with the boot
+ * option ipcmni_extend, 24.
+ */
+const SEQUENCE_BIT = 1 << 30
+
 /** What the maker of two IPC_PRIVATE objects sees of them, having put 41 into the first. */
 const PRIVATE = { distinct: true, written: 0, keyOfIt: IPC_PRIVATE, content: 41 }
 
@@ -110,8 +116,11 @@ export function addIdentifierRules(svk: Area): void {
   })
 
   svk.visibility('SVK-07', {
-    says: 'an identifier of one IPC namespace is EINVAL for IPC_STAT in another, just as one that is not in use anywhere',
-    source: ['msgctl(2), semctl(2), shmctl(2) ERRORS EINVAL', 'ipc/util.c: ipc_obtain_object_check'],
+    says: 'an identifier of one IPC namespace is EINVAL for IPC_STAT in another, just as one that is not in use anywhere or has another sequence number',
+    source: [
+      'msgctl(2), semctl(2), shmctl(2) ERRORS EINVAL',
+      'ipc/util.c: ipc_obtain_object_check, ipc_checkid',
+    ],
     needs: ['SYSVIPC'],
     variants: SYSTEM_V_KINDS,
     variantNeeds: LASTING,
@@ -121,6 +130,7 @@ export function addIdentifierRules(svk: Area): void {
       const { id, key } = await makePinned(world, family, 41, 'harmless')
       const before = await family.inspect(actor, id)
       const seen = await family.stat(observer, id)
+      const otherSequence = await family.stat(actor, id ^ SEQUENCE_BIT)
       const unused = await unusedId(world, family)
       const unusedToActor = await family.stat(actor, unused)
       const unusedToObserver = await family.stat(observer, unused)
@@ -131,6 +141,7 @@ export function addIdentifierRules(svk: Area): void {
       return {
         before,
         seen: failed(seen) ? seen : { returned: seen.returned, ours: seen.perm.key === key },
+        otherSequence,
         unusedToActor,
         unusedToObserver,
         after,
@@ -140,6 +151,7 @@ export function addIdentifierRules(svk: Area): void {
     },
     shared: ({ before }) => ({
       seen: { returned: 0, ours: true },
+      otherSequence: EINVAL,
       unusedToActor: EINVAL,
       unusedToObserver: EINVAL,
       after: before,
@@ -148,6 +160,7 @@ export function addIdentifierRules(svk: Area): void {
     }),
     isolated: ({ before }) => ({
       seen: EINVAL,
+      otherSequence: EINVAL,
       unusedToActor: EINVAL,
       unusedToObserver: EINVAL,
       after: before,

@@ -25,7 +25,7 @@ export function addKeyRules(svk: Area): void {
   ] as const) {
     const family = SYSTEM_V[kind]
     svk.visibility(id, {
-      says: `a key names a ${family.noun} only inside the IPC namespace that made it`,
+      says: `a key, be it positive or negative, names a ${family.noun} only inside the IPC namespace that made it`,
       source: ['ipc_namespaces(7)', `${kind}get(2) ERRORS`, 'ipc/util.c: ipcget_public'],
       needs: kind === 'shm' ? ['SYSVIPC', 'lasting segments'] : ['SYSVIPC'],
       since: '2.6.19',
@@ -47,11 +47,33 @@ export function addKeyRules(svk: Area): void {
         const alive = await family.find(actor, key)
         const after = await family.inspect(actor, id)
         const content = await family.read(actor, id)
+        const negativeKey = fresh.negativeKey()
+        const negativeId = await family.make(actor, negativeKey)
+        const foundByNegative = await family.find(observer, negativeKey)
+        await family.remove(actor, negativeId)
+        // Who has had an object and has none again must not look elsewhere either.
+        const own = await family.make(observer, fresh.key())
+        await family.remove(observer, own)
+        const foundThen = await family.find(observer, key)
         await family.remove(actor, id)
         const removed = await family.find(observer, key)
-        return { id, before, found, foundWithMode, tooLarge, neverMade, alive, after, content, removed }
+        return {
+          id,
+          before,
+          found,
+          foundWithMode,
+          tooLarge,
+          neverMade,
+          alive,
+          after,
+          content,
+          negativeId,
+          foundByNegative,
+          foundThen,
+          removed,
+        }
       },
-      shared: ({ id, before }) => ({
+      shared: ({ id, before, negativeId }) => ({
         found: id,
         foundWithMode: id,
         tooLarge: kind === 'msg' ? undefined : EINVAL,
@@ -59,6 +81,8 @@ export function addKeyRules(svk: Area): void {
         alive: id,
         after: before,
         content: 41,
+        foundByNegative: negativeId,
+        foundThen: id,
         removed: ENOENT,
       }),
       isolated: ({ id, before }) => ({
@@ -69,6 +93,8 @@ export function addKeyRules(svk: Area): void {
         alive: id,
         after: before,
         content: 41,
+        foundByNegative: ENOENT,
+        foundThen: ENOENT,
         removed: ENOENT,
       }),
     })
@@ -87,7 +113,7 @@ export function addKeyRules(svk: Area): void {
     async experiment(world) {
       const { actor, observer, fresh } = world
       const family = systemV(world)
-      const [key, other] = [fresh.key(), fresh.key()]
+      const [key, other] = [fresh.key(), fresh.negativeKey()]
       const id = await family.make(actor, key, 41)
       const otherId = await family.make(actor, other, 42)
       const before = [await family.inspect(actor, id), await family.inspect(actor, otherId)]

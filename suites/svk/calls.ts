@@ -1,15 +1,20 @@
 /** The calls that take an identifier. */
 import type { SystemVKind } from '../../fixtures/objects.ts'
 import {
+  EACCES,
   ENOMEM,
   EPERM,
   failed,
   IPC_NOWAIT,
   type Member,
   MSG_EXCEPT,
+  MSG_NOERROR,
   oneOf,
   SEM_UNDO,
+  SHM_EXEC,
   SHM_RDONLY,
+  SHM_REMAP,
+  SHM_RND,
   succeeds,
 } from '../../fixtures/rules.ts'
 
@@ -23,6 +28,21 @@ async function attach(member: Member, id: number, flags: number, text?: string):
   if (text !== undefined) await member.writeMemory(address, text)
   await member.shmdt(address)
   return 'attached'
+}
+
+/** As much as the largest pages are; memory is mapped in whole pages. */
+const PAGE = 65536
+
+/** Attaches at a free address, or with SHM_REMAP at a used one: 'attached', or the errno. */
+async function attachAt(member: Member, id: number, flags: number, offset = 0): Promise<unknown> {
+  const room = await member.mmapShared(-1, 3 * PAGE)
+  const place = room + PAGE
+  // Between two pages in use: what else the process maps meanwhile goes elsewhere.
+  if ((flags & SHM_REMAP) === 0) await member.munmap(place, PAGE)
+  const address = await member.try.shmat(id, flags, place + offset)
+  if (!failed(address)) await member.shmdt(address)
+  await member.munmap(room, 3 * PAGE)
+  return failed(address) ? address : address === place ? 'attached' : 'elsewhere'
 }
 
 /**
@@ -39,6 +59,10 @@ export const CALLS: Readonly<
       'msgrcv of any type': await member.try.msgrcv(id, 64, 0, IPC_NOWAIT),
       'msgrcv of a type': await member.try.msgrcv(id, 64, 3, IPC_NOWAIT),
       'msgrcv of other types': await member.try.msgrcv(id, 64, 7, IPC_NOWAIT | MSG_EXCEPT),
+      'msgsnd of a high type': await member.try.msgsnd(id, 9, 'intruder', IPC_NOWAIT),
+      'msgsnd of a low type': await member.try.msgsnd(id, 8, 'intruder', IPC_NOWAIT),
+      'msgrcv of the lowest type': await member.try.msgrcv(id, 64, -9, IPC_NOWAIT),
+      'msgrcv of what fits': await member.try.msgrcv(id, 3, 0, IPC_NOWAIT | MSG_NOERROR),
       IPC_SET: await member.try.msgctlSet(id, { uid: 0, gid: 0, mode: 0o640, qbytes: 512 }),
     }),
     succeed: {
@@ -47,6 +71,10 @@ export const CALLS: Readonly<
       'msgrcv of any type': { type: 1, text: '41' },
       'msgrcv of a type': { type: 3, text: 'intruder' },
       'msgrcv of other types': { type: 2, text: 'intruder' },
+      'msgsnd of a high type': 0,
+      'msgsnd of a low type': 0,
+      'msgrcv of the lowest type': { type: 8, text: 'intruder' },
+      'msgrcv of what fits': { type: 9, text: 'int' },
       IPC_SET: 0,
     },
   },
@@ -90,6 +118,10 @@ export const CALLS: Readonly<
     use: async (member, id) => ({
       shmat: await attach(member, id, 0, '99'),
       'shmat read-only': await attach(member, id, SHM_RDONLY),
+      'shmat executable': await attach(member, id, SHM_EXEC),
+      'shmat at an address': await attachAt(member, id, 0),
+      'shmat at an address to be rounded': await attachAt(member, id, SHM_RND, 8),
+      'shmat over a mapping': await attachAt(member, id, SHM_REMAP),
       SHM_LOCK: await member.try.shmctlLock(id, 'SHM_LOCK'),
       SHM_UNLOCK: await member.try.shmctlLock(id, 'SHM_UNLOCK'),
       IPC_SET: await member.try.shmctlSet(id, { uid: 0, gid: 0, mode: 0o640 }),
@@ -97,6 +129,11 @@ export const CALLS: Readonly<
     succeed: {
       shmat: 'attached',
       'shmat read-only': 'attached',
+      // The mode lets nobody execute it but who has CAP_IPC_OWNER; a mount or a security module may forbid it.
+      'shmat executable': oneOf('attached', EACCES, EPERM),
+      'shmat at an address': 'attached',
+      'shmat at an address to be rounded': 'attached',
+      'shmat over a mapping': 'attached',
       // The owner without CAP_IPC_LOCK is held to RLIMIT_MEMLOCK.
       SHM_LOCK: oneOf(0, ENOMEM, EPERM),
       SHM_UNLOCK: 0,

@@ -1,4 +1,5 @@
 /** What *_INFO tells of a namespace: how much there is in it, and its limits. */
+import { amounts, NOTHING } from '../../fixtures/amounts.ts'
 import { sideInInitial } from '../../fixtures/identifiers.ts'
 import { SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
 import {
@@ -35,15 +36,16 @@ export function addCountRules(svk: Area): void {
       world.variant === 'limits'
         ? { actorsAgree: true, observersAgree: true, alike: touching(world) ? succeeds : true }
         : touching(world)
-          ? { atFirst: atLeast(3), highestAtFirst: atLeast(2), withOne: atLeast(4), actorsKept: atLeast(4) }
+          ? { atFirst: atLeast(3), highestAtFirst: atLeast(2), withOwn: atLeast(5), actorsKept: atLeast(5) }
           : {
               atFirst: 3,
               highestAtFirst: 2,
-              withOne: 4,
-              highestWithOne: 3,
-              afterRemoval: 3,
-              actorsKept: 4,
-              highestKept: 3,
+              withOwn: 5,
+              highestWithOwn: 4,
+              afterRemoval: 4,
+              highestAfterRemoval: 3,
+              actorsKept: 5,
+              highestKept: 4,
               byLimits: 2,
             },
     isolated: ({ unlike }, world) =>
@@ -54,20 +56,22 @@ export function addCountRules(svk: Area): void {
           : {
               atFirst: 0,
               highestAtFirst: 0,
-              withOne: 1,
-              highestWithOne: 0,
-              afterRemoval: 0,
+              withOwn: 2,
+              highestWithOwn: 1,
+              afterRemoval: 1,
+              highestAfterRemoval: 0,
               byLimits: 0,
               ...(sideInInitial(world, 'actor') ? {} : { actorsKept: 3, highestKept: 2 }),
             },
   })
 
   svk.visibility('SVK-12', {
-    says: 'messages, bytes, semaphores and pages are counted for each IPC namespace by itself',
+    says: 'messages, bytes, semaphores and pages are counted for each IPC namespace by itself: what comes in, is taken out or removed',
     source: [
       'msgctl(2) MSG_INFO',
       'semctl(2) SEM_INFO',
       'shmctl(2) SHM_INFO',
+      'ipc/msg.c: do_msgsnd, do_msgrcv, freeque',
       'ipc/shm.c: newseg',
       'ipc/sem.c: newary',
     ],
@@ -79,30 +83,25 @@ export function addCountRules(svk: Area): void {
     shared: (_, world) =>
       touching(world)
         ? { atFirst: holdingAtLeast(5), withOwn: holdingAtLeast(7) }
-        : { atFirst: holding(world.variant, 5), withOwn: holding(world.variant, 7) },
+        : {
+            atFirst: holding(world.variant, 5),
+            withOwn: holding(world.variant, 7),
+            afterTaking: holding(world.variant, world.variant === 'msg' ? 6 : 7),
+            afterRemoval: holding(world.variant, 5),
+          },
     isolated: (_, world) =>
       sideInInitial(world, 'observer')
         ? { ofActor: holding(world.variant, 100), grown: false }
         : {
-            atFirst: NOTHING[world.variant],
+            atFirst: NOTHING[systemV(world).kind],
             withOwn: holding(world.variant, 2),
-            afterRemoval: NOTHING[world.variant],
+            afterTaking: holding(world.variant, world.variant === 'msg' ? 1 : 2),
+            afterRemoval: NOTHING[systemV(world).kind],
             ...(sideInInitial(world, 'actor')
               ? {}
               : { ofActor: holding(world.variant, 5), actorsKept: holding(world.variant, 5) }),
           },
   })
-}
-
-/** What *_INFO counts in a namespace, besides objects. */
-async function amounts(member: Member, kind: string): Promise<Readonly<Record<string, number>>> {
-  if (kind === 'msg') {
-    const { msgmap, msgtql } = await member.msgctlInfo('MSG_INFO')
-    return { messages: msgmap, bytes: msgtql }
-  }
-  if (kind === 'sem') return { semaphores: (await member.semctlInfo('SEM_INFO')).semaem }
-  const { tot, rss } = await member.shmctlUsage()
-  return { pages: tot, resident: rss }
 }
 
 /** Puts amounts into the member's namespace: `count` messages of four bytes, semaphores, or 64 KiB units. */
@@ -118,13 +117,6 @@ async function putAmounts(member: Member, kind: string, key: number, count: numb
   await member.touchMemory(address, count * 65536)
   await member.shmdt(address)
   return id
-}
-
-/** What a namespace with nothing in it has. */
-const NOTHING: Readonly<Record<string, unknown>> = {
-  msg: { messages: 0, bytes: 0 },
-  sem: { semaphores: 0 },
-  shm: { pages: 0, resident: 0 },
 }
 
 /** What a namespace with `count` of them has; pages are of 4, 16 or 64 KiB. */
@@ -162,6 +154,8 @@ async function limitsByInfo(member: Member): Promise<Outcome<Record<string, stri
     shmmax: String(shm.shmmax),
     shmall: String(shm.shmall),
     shmmni: String(shm.shmmni),
+    // The kernel has no other limit on the segments of one process.
+    shmseg: String(shm.shmseg),
   }
 }
 
@@ -172,6 +166,7 @@ async function limitsBySysctl(member: Member): Promise<Record<string, string>> {
     const text = String(await readSysctl(member, `/proc/sys/kernel/${name}`))
     limits[name] = name === 'sem' ? text : String(Number(text))
   }
+  limits.shmseg = limits.shmmni ?? ''
   return limits
 }
 
@@ -219,35 +214,38 @@ async function compareCounts(world: VisibilityWorld): Promise<Record<string, unk
   }
   const atFirst = await family.used(observer)
   const byLimits = await highestByLimits(family, observer)
-  const own = await family.make(observer, fresh.key())
-  const withOne = await family.used(observer)
+  await family.make(observer, fresh.key())
+  const last = await family.make(observer, fresh.key())
+  const withOwn = await family.used(observer)
   const kept = await family.used(actor)
-  await family.remove(observer, own)
+  await family.remove(observer, last)
   const afterRemoval = await family.used(observer)
   return {
     atFirst: of(atFirst, 'used'),
     highestAtFirst: of(atFirst, 'highest'),
     byLimits,
-    withOne: of(withOne, 'used'),
-    highestWithOne: of(withOne, 'highest'),
+    withOwn: of(withOwn, 'used'),
+    highestWithOwn: of(withOwn, 'highest'),
     actorsKept: of(kept, 'used'),
     highestKept: of(kept, 'highest'),
     afterRemoval: of(afterRemoval, 'used'),
+    highestAfterRemoval: of(afterRemoval, 'highest'),
   }
 }
 
 async function compareAmounts(world: VisibilityWorld): Promise<Record<string, unknown>> {
-  const { actor, observer, variant, fresh, eventually } = world
+  const { actor, observer, fresh, eventually } = world
   const family = systemV(world)
+  const { kind } = family
   if (world.relation.ipc === 'different' && sideInInitial(world, 'observer')) {
     let ofActor: Readonly<Record<string, number>> = {}
     // Others put things into the initial namespace too, but not as much between two looks each time.
     const grown = await eventually(
       async () => {
-        const before = await amounts(observer, variant)
-        const id = await putAmounts(actor, variant, fresh.key(), 100)
-        const after = await amounts(observer, variant)
-        ofActor = await amounts(actor, variant)
+        const before = await amounts(observer, kind)
+        const id = await putAmounts(actor, kind, fresh.key(), 100)
+        const after = await amounts(observer, kind)
+        ofActor = await amounts(actor, kind)
         await family.remove(actor, id)
         return Object.entries(ofActor).some(
           ([name, amount]) => amount > 0 && (after[name] ?? 0) >= (before[name] ?? 0) + amount,
@@ -257,15 +255,18 @@ async function compareAmounts(world: VisibilityWorld): Promise<Record<string, un
     )
     return { ofActor, grown }
   }
-  await putAmounts(actor, variant, fresh.key(), 5)
-  const ofActor = await amounts(actor, variant)
-  const atFirst = await amounts(observer, variant)
-  const id = await putAmounts(observer, variant, fresh.key(), 2)
-  const withOwn = await amounts(observer, variant)
-  const actorsKept = await amounts(actor, variant)
+  await putAmounts(actor, kind, fresh.key(), 5)
+  const ofActor = await amounts(actor, kind)
+  const atFirst = await amounts(observer, kind)
+  const id = await putAmounts(observer, kind, fresh.key(), 2)
+  const withOwn = await amounts(observer, kind)
+  // Only a message can be taken out.
+  if (kind === 'msg') await observer.msgrcv(id, 64, 0, IPC_NOWAIT)
+  const afterTaking = await amounts(observer, kind)
+  const actorsKept = await amounts(actor, kind)
   await family.remove(observer, id)
-  const afterRemoval = await amounts(observer, variant)
-  return { ofActor, atFirst, withOwn, actorsKept, afterRemoval }
+  const afterRemoval = await amounts(observer, kind)
+  return { ofActor, atFirst, withOwn, afterTaking, actorsKept, afterRemoval }
 }
 
 async function countOf(family: SystemVFamily, member: Member): Promise<number> {

@@ -1,4 +1,5 @@
 /** What a new namespace begins with: identifiers from 0, no objects, limits of its own. */
+import { amounts, NOTHING } from '../../fixtures/amounts.ts'
 import { sideInInitial } from '../../fixtures/identifiers.ts'
 import {
   type Label,
@@ -11,18 +12,22 @@ import {
 } from '../../fixtures/objects.ts'
 import {
   type Area,
+  type ComparisonWorld,
   differs,
   EINVAL,
   ENOENT,
   ENOSPC,
   ENOSYS,
   failed,
+  having,
   IPC_CREAT,
+  IPC_EXCL,
   type Member,
   O_RDWR,
   oneOf,
   succeeds,
 } from '../../fixtures/rules.ts'
+import { writeSysctl } from '../../fixtures/sysctls.ts'
 
 const LASTING = { shm: ['lasting segments'] } as const
 
@@ -62,16 +67,19 @@ export function addNewNamespaceRules(svk: Area): void {
   })
 
   svk.comparison('SVK-20', {
-    says: 'a new IPC namespace is empty: nothing of its creator’s is copied into it',
+    says: 'a new IPC namespace is empty: nothing of its creator’s is copied into it, no object, no count and no identifiers used up',
     source: ['ipc_namespaces(7)', 'ipc/util.c: ipc_init_ids', 'ipc/namespace.c: create_ipc_ns'],
     needs: ['SYSVIPC'],
-    variants: ['private', 'initial'],
+    variants: ['private', 'initial', 'queues_max'],
+    variantNeeds: { queues_max: ['POSIX_MQUEUE', 'MQUEUE_SYSCTL'] },
     arms: { treatment: 'made with CLONE_NEWIPC', control: 'made without it' },
     flags: 'with NEWIPC',
     via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
     async experiment(world) {
       const { outer, enter, initial, arm, flags, variant, fresh } = world
       const creator = variant === 'initial' ? await initial() : outer
+      // More than the indices that are used round and round, so that the sequence number has gone on.
+      if (creator === outer) for (const kind of SYSTEM_V_KINDS) await outer.burnIdentifiers(kind, 70)
       // Two of each, so that neither the first nor the last is the one that is looked for.
       const withQueues = (await creator.try.mq_open(fresh.name(), O_RDWR)) !== ENOSYS
       const kinds = withQueues ? OBJECT_KINDS : SYSTEM_V_KINDS
@@ -81,7 +89,7 @@ export function addNewNamespaceRules(svk: Area): void {
         other: OBJECTS[kind].label(fresh),
       }))
       for (const { kind, label, other } of labels)
-        for (const name of [label, other]) await makeLasting(creator, kind, name)
+        for (const name of [label, other]) await makeLasting(creator, kind, name, 41)
       const newcomer = await enter('newcomer', {
         from: creator,
         flags: arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWIPC'),
@@ -92,29 +100,52 @@ export function addNewNamespaceRules(svk: Area): void {
         found[kind] = [await OBJECTS[kind].find(newcomer, label), await OBJECTS[kind].find(newcomer, other)]
       for (const kind of SYSTEM_V_KINDS) {
         const seen = await SYSTEM_V[kind].used(newcomer)
-        used[kind] = failed(seen) ? seen : seen.used
+        used[kind] = failed(seen) ? seen : { ...seen, ...(await amounts(newcomer, kind)) }
         for (const index of [0, 1]) {
           const status = await SYSTEM_V[kind].stat(newcomer, index, 'index, any mode')
           used[`${kind} at ${index}`] = failed(status) ? status : 'something'
         }
       }
-      return { kinds, found, used }
+      const first: Record<string, unknown> = {}
+      for (const kind of SYSTEM_V_KINDS) {
+        first[kind] = await SYSTEM_V[kind].get(newcomer, fresh.key(), IPC_CREAT | IPC_EXCL | 0o600)
+        // Where nothing is in use the kernel tells 0 as the highest index, whatever it has noted down.
+        first[`${kind} then`] = await SYSTEM_V[kind].used(newcomer)
+      }
+      const queues =
+        variant === 'queues_max'
+          ? await queuesUpToOne(world, arm === 'treatment' ? newcomer : creator, newcomer)
+          : undefined
+      return { kinds, found, used, first, queues }
     },
-    treatment: ({ kinds }) => ({
+    treatment: ({ kinds, queues }) => ({
       found: eachOf(kinds, ENOENT),
       used: {
-        msg: 0,
+        msg: EMPTY_NAMESPACE.msg,
         'msg at 0': EINVAL,
         'msg at 1': EINVAL,
-        sem: 0,
+        sem: EMPTY_NAMESPACE.sem,
         'sem at 0': EINVAL,
         'sem at 1': EINVAL,
-        shm: 0,
+        shm: EMPTY_NAMESPACE.shm,
         'shm at 0': EINVAL,
         'shm at 1': EINVAL,
       },
+      first: {
+        msg: 0,
+        'msg then': { used: 1, highest: 0 },
+        sem: 0,
+        'sem then': { used: 1, highest: 0 },
+        shm: 0,
+        'shm then': { used: 1, highest: 0 },
+      },
+      queues: queues && { ...queues, made: queues.limited ? ['made', ENOSPC] : ['made', 'made'] },
     }),
-    control: ({ kinds }) => ({ found: eachOf(kinds, 'found') }),
+    control: ({ kinds, queues }) => ({
+      found: eachOf(kinds, 'found'),
+      first: having({ msg: differs(0), sem: differs(0), shm: differs(0) }),
+      queues: queues && { ...queues, made: queues.limited ? [ENOSPC, ENOSPC] : ['made', 'made'] },
+    }),
   })
 
   svk.comparison('SVK-22', {
@@ -168,13 +199,36 @@ export function addNewNamespaceRules(svk: Area): void {
   })
 }
 
+/** Tries to make two POSIX queues, the IPC namespace being limited to one if `limiter` may do that. */
+async function queuesUpToOne(
+  { fresh }: ComparisonWorld,
+  limiter: Member,
+  member: Member,
+): Promise<{ limited: boolean; made: unknown[] }> {
+  // Root of a user namespace may not on every kernel (SYS-13).
+  const limited = !failed(await writeSysctl(limiter, '/proc/sys/fs/mqueue/queues_max', '1'))
+  // CAP_SYS_RESOURCE would lift the limit.
+  const powerless = await member.spawn('powerless')
+  await powerless.setCapabilities([], true)
+  const made: unknown[] = []
+  for (const name of [fresh.name(), fresh.name()]) made.push(await OBJECTS.mq.makeAnew(powerless, name))
+  return { limited, made }
+}
+
+/** What the *_INFO commands say of a namespace in which nothing was ever made. */
+const EMPTY_NAMESPACE = {
+  msg: { used: 0, highest: 0, ...NOTHING.msg },
+  sem: { used: 0, highest: 0, ...NOTHING.sem },
+  shm: { used: 0, highest: 0, ...NOTHING.shm },
+}
+
 /** Both objects of each family found alike. */
 function eachOf(kinds: readonly ObjectKind[], both: unknown): unknown {
   return Object.fromEntries(kinds.map((kind) => [kind, [both, both]]))
 }
 
-/** Makes an object with nothing in it that needs nobody to stay; a queue's descriptor is closed again. */
-async function makeLasting(member: Member, kind: ObjectKind, label: Label): Promise<void> {
-  const made = await OBJECTS[kind].make(member, label)
+/** Makes an object that holds the mark and needs nobody to stay; a queue's descriptor is closed again. */
+async function makeLasting(member: Member, kind: ObjectKind, label: Label, mark: number): Promise<void> {
+  const made = await OBJECTS[kind].make(member, label, mark)
   if (kind === 'mq') await member.close(made)
 }

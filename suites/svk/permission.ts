@@ -38,12 +38,17 @@ async function attempts(
     read: ok(await family.read(member, id)),
     write: ok(await family.write(member, id, 7)),
     set: ok(await family.setMode(member, id, 0o600, owner)),
-    ...(family.kind === 'shm' ? { lock: ok(await member.try.shmctlLock(id)) } : {}),
+    ...(family.kind === 'shm'
+      ? {
+          lock: ok(await member.try.shmctlLock(id, 'SHM_LOCK')),
+          unlock: ok(await member.try.shmctlLock(id, 'SHM_UNLOCK')),
+        }
+      : {}),
     remove: ok(await family.remove(member, id)),
   }
 }
 
-/** Outcomes of `attempts`: of those that the mode decides, of those that the owner may, of SHM_LOCK. */
+/** Outcomes of `attempts`: of those that the mode decides, of those that the owner may, of SHM_LOCK and SHM_UNLOCK. */
 function outcomes(
   family: SystemVFamily,
   byMode: unknown,
@@ -55,7 +60,8 @@ function outcomes(
     read: byMode,
     write: byMode,
     set: byOwner,
-    ...(family.kind === 'shm' ? { lock } : {}),
+    // Unlocking asks for the same right, but for no room.
+    ...(family.kind === 'shm' ? { lock, unlock: lock === LOCKED ? 'ok' : lock } : {}),
     remove: byOwner,
   }
 }
@@ -126,7 +132,7 @@ export function addPermissionRules(svk: Area): void {
   })
 
   svk.comparison('SVK-17', {
-    says: 'capabilities count for a namespace’s objects in the user namespace that owns it: CAP_IPC_OWNER passes the mode, CAP_SYS_ADMIN allows IPC_SET and IPC_RMID, CAP_IPC_LOCK allows SHM_LOCK, each nothing else',
+    says: 'capabilities count for a namespace’s objects in the user namespace that owns it: CAP_IPC_OWNER passes the mode, CAP_SYS_ADMIN allows IPC_SET and IPC_RMID, CAP_IPC_LOCK allows SHM_LOCK and SHM_UNLOCK, each nothing else',
     source: [
       'capabilities(7) CAP_IPC_OWNER, CAP_SYS_ADMIN, CAP_IPC_LOCK',
       'user_namespaces(7)',

@@ -49,6 +49,7 @@ export interface SegmentLimits {
   shmmax: number
   shmmin: number
   shmmni: number
+  shmseg: number
   shmall: number
 }
 
@@ -196,6 +197,7 @@ export const segmentOperations = {
       shmmax: unsigned(info, 0),
       shmmin: unsigned(info, 8),
       shmmni: unsigned(info, 16),
+      shmseg: unsigned(info, 24),
       shmall: unsigned(info, 32),
     }
   },
