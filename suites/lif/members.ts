@@ -13,6 +13,7 @@ import {
 import {
   type Area,
   CLONE,
+  type ComparisonWorld,
   type Flag,
   type Member,
   O_RDONLY,
@@ -22,9 +23,10 @@ import {
   SIGKILL,
   SIGSTOP,
 } from '../../fixtures/rules.ts'
-import { watchNamespace } from '../../fixtures/sensors.ts'
+import { type NamespaceWatch, watchNamespace } from '../../fixtures/sensors.ts'
 
 const FROM_INITIAL = 'namespace, made from the initial one'
+const WITH_OTHERS = 'namespace, at one moment with four others'
 const WAYS = ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'] as const
 
 /** State letter of /proc/PID/stat: S sleeping, T stopped, t traced, Z zombie. */
@@ -40,11 +42,11 @@ async function exitUnreaped(member: Member): Promise<void> {
 
 /** Adds the rules. */
 export function memberRules(lif: Area): void {
-  const endings: { id: string; ending: Ending; how: string }[] = [
-    { id: 'LIF-01', ending: 'exit', how: 'exits' },
-    { id: 'LIF-02', ending: 'SIGKILL', how: 'is killed' },
+  const endings: { id: string; ending: Ending; how: string; more: string[] }[] = [
+    { id: 'LIF-01', ending: 'exit', how: 'exits', more: [] },
+    { id: 'LIF-02', ending: 'SIGKILL', how: 'is killed', more: [WITH_OTHERS] },
   ]
-  for (const { id, ending, how } of endings)
+  for (const { id, ending, how, more } of endings)
     lif.comparison(id, {
       says: `when the last member ${how}, the IPC namespace and the objects of every family in it are destroyed`,
       source: ['ipc_namespaces(7)', 'ipc/namespace.c: put_ipc_ns, free_ipc_ns'],
@@ -53,20 +55,33 @@ export function memberRules(lif: Area): void {
       arms: { treatment: 'no member is left', control: 'another member is left' },
       flags: 'with NEWIPC',
       via: WAYS,
-      variants: [...EVIDENCES, FROM_INITIAL],
+      variants: [...EVIDENCES, FROM_INITIAL, ...more],
       async experiment(world) {
         const fromInitial = world.variant === FROM_INITIAL
-        const proof = await proofBy(world, fromInitial ? 'namespace' : (world.variant as Evidence))
+        const [evidence] = world.variant.split(', ')
+        const proof = await proofBy(world, evidence as Evidence)
         const home = fromInitial ? await world.initial() : proof.home
         const members = await inhabit(world, home, proof.flags)
         if (world.arm === 'control') await joinAs('another', home, members[0])
         await proof.begin(members.at(-1) ?? members[0])
+        const others = world.variant === WITH_OTHERS ? await fourOthers(world) : NO_OTHERS
         const before = await proof.look()
+        // Not one after another: the kernel frees in one go what died since it last did.
+        const othersEnd = others.end()
         for (const member of members.reverse()) await endMembership(member, ending)
-        return { before, after: world.arm === 'treatment' ? await proof.end() : await proof.look() }
+        await othersEnd
+        return {
+          before,
+          after: world.arm === 'treatment' ? await proof.end() : await proof.look(),
+          others: await others.look(),
+        }
       },
-      treatment: () => ({ before: 'alive', after: 'destroyed' }),
-      control: () => ({ before: 'alive', after: 'alive' }),
+      treatment: ({ others }) => ({
+        before: 'alive',
+        after: 'destroyed',
+        others: others.map(() => 'destroyed'),
+      }),
+      control: ({ others }) => ({ before: 'alive', after: 'alive', others: others.map(() => 'destroyed') }),
     })
 
   const leaving: readonly Ending[] = ['unshare', 'setns', 'setns by pidfd']
@@ -322,6 +337,32 @@ export function memberRules(lif: Area): void {
     treatment: () => ({ twin: 'destroyed', namespace: 'alive', objects: 'intact' }),
     control: () => ({ twin: 'destroyed', namespace: 'destroyed', objects: 'intact' }),
   })
+}
+
+/** IPC namespaces that end by their members' death. */
+interface Others {
+  /** Kills every member at once. */
+  end(): Promise<unknown>
+  /** How each is in the end: `'destroyed'`, or what is seen after five seconds. */
+  look(): Promise<string[]>
+}
+
+const NO_OTHERS: Others = { end: async () => undefined, look: async () => [] }
+
+async function fourOthers(world: ComparisonWorld): Promise<Others> {
+  // Its death kills them all in one go.
+  const init = await world.outer.spawn('init of the others', ['NEWPID'])
+  const watches: NamespaceWatch[] = []
+  for (const name of ['one', 'another', 'a third', 'a fourth'])
+    watches.push(await watchNamespace(world.outer, await init.spawn(name, ['NEWIPC'])))
+  return {
+    end: () => init.killAndReap(),
+    async look() {
+      const seen: string[] = []
+      for (const watch of watches) seen.push(await watch.end(world))
+      return seen
+    },
+  }
 }
 
 const PTRACE_INTERRUPT = 0x4207
