@@ -226,6 +226,7 @@ const table = {
       return works(await trial.try.mount('proc', '/proc', 'proc'))
     },
   },
+  CAP_CHECKPOINT_RESTORE: capability('CAP_CHECKPOINT_RESTORE'),
   CAP_CHOWN: capability('CAP_CHOWN'),
   CAP_DAC_OVERRIDE: capability('CAP_DAC_OVERRIDE'),
   CAP_KILL: capability('CAP_KILL'),

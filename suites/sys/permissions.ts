@@ -151,7 +151,7 @@ export function permissionRules(sys: Area): void {
   sys.comparison('SYS-16', {
     says: 'writing *_next_id takes CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in the user namespace that owns the IPC namespace',
     source: ['Documentation/admin-guide/sysctl/kernel.rst: *_next_id', 'ipc/ipc_sysctl.c: ipc_permissions'],
-    needs: ['NEXT_ID', 'USER_NS', 'CAP_SETUID'],
+    needs: ['NEXT_ID', 'USER_NS', 'CAP_SETUID', 'CAP_CHECKPOINT_RESTORE'],
     since: '5.16',
     variants: ['msg_next_id', 'sem_next_id', 'shm_next_id'],
     arms: { treatment: 'without the capability there', control: 'with it' },
