@@ -26,8 +26,8 @@ const FILES = ['msgmax', 'shmall', 'sem', 'queues_max'] as const
 /** What the file refuses after its third telling value was written, and how. */
 const REFUSED: Readonly<Record<string, { text: string; refusal: unknown }>> = {
   msgmax: { text: '-1', refusal: EINVAL },
-  // Swallowed before 5.19.
-  shmall: { text: '-1', refusal: oneOf(EINVAL, 0) },
+  // Swallowed whole before 5.19.
+  shmall: { text: '-1', refusal: oneOf(EINVAL, '-1'.length) },
   // The fourth is above every kernel’s bound. The other three are taken all the same, so they are those of before.
   sem: { text: '32003 1024000003 503 16777217', refusal: ERANGE },
   queues_max: { text: '2147483648', refusal: EINVAL },
