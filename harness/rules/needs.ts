@@ -25,8 +25,9 @@ const OF_WAY: Readonly<Partial<Record<WayIn, RequirementName>>> = {
 export function needsOf(cell: Cell): RequirementName[] {
   // Where no IPC namespace can be made, seeing an object that is shared says nothing: no cell runs.
   const needs = new Set<RequirementName>(['IPC_NS'])
+  const byCommand = cell.via.endsWith('(1)')
   const inInitial = cell.rule.kind === 'visibility' && touchesInitial(cell.scene)
-  const outside = inInitial || (cell.rule.kind === 'visibility' && cell.via.endsWith('(1)'))
+  const outside = inInitial || (cell.rule.kind === 'visibility' && byCommand)
   const unprivileged = outside && cell.flags.includes('NEWUSER') && !cell.via.startsWith('setns')
   // Joining takes privilege also where the namespace joined is the own one.
   const joins = cell.via.startsWith('setns') || cell.via === 'nsenter(1)'
@@ -36,6 +37,7 @@ export function needsOf(cell: Cell): RequirementName[] {
   for (const flag of cell.flags) if (!(unprivileged && flag === 'NEWNS')) needs.add(OF_FLAG[flag])
   const way = OF_WAY[cell.via]
   if (way) needs.add(way)
+  if (byCommand) needs.add('the runner’s user namespace')
   for (const need of cell.rule.needs ?? []) needs.add(need)
   for (const need of cell.rule.variantNeeds?.[cell.variant] ?? []) needs.add(need)
   if (cell.rule.kind === 'visibility' && inInitial)

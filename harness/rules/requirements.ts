@@ -2,6 +2,7 @@
  * What a rule may need, as data: a name on the rule, and here once what it means, how it is found out by
  * trying and what the skip says. Nothing is decided by `uname -r`.
  */
+import { readlinkSync } from 'node:fs'
 import { failed, SetUpRefused } from '../link/failure.ts'
 import type { Member } from '../link/member.ts'
 import {
@@ -193,6 +194,13 @@ const table = {
     reason: 'the runner may not rejoin its own namespaces (EPERM)',
     met: async (child) =>
       works(await child.try.setns(await child.open('/proc/self/ns/ipc', O_RDONLY), CLONE.NEWIPC)),
+  },
+  'the runner’s user namespace': {
+    reason: 'the runner starts this command itself, and everything else is in a user namespace of its own',
+    met: async (child) => {
+      const childs = await child.try.readlink('/proc/self/ns/user')
+      return failed(childs) || childs === readlinkSync('/proc/self/ns/user')
+    },
   },
   'writable sysctls': {
     reason: '/proc/sys is mounted read-only (EROFS)',

@@ -24,6 +24,8 @@ export function addView(mqm: Area): void {
     says: 'a queue file system shows the queues of the IPC namespace that its mounter was in when he mounted it, for ever',
     source: ['mq_overview(7)', 'ipc/mqueue.c: mqueue_init_fs_context'],
     needs: ['POSIX_MQUEUE', 'CAP_SYS_ADMIN'],
+    // Mounting takes power over the namespace.
+    initialNeeds: ['own namespaces'],
     since: '2.6.30',
     ownWorld: true,
     async experiment({ actor, observer, fresh }) {
@@ -67,6 +69,8 @@ export function addView(mqm: Area): void {
     says: 'all mounts made in one IPC namespace are one file system, that of its queues; another namespace’s are another',
     source: ['ipc/mqueue.c: mqueue_get_tree', 'stat(2)'],
     needs: ['POSIX_MQUEUE', 'CAP_SYS_ADMIN'],
+    // Mounting takes power over the namespace.
+    initialNeeds: ['own namespaces'],
     since: '2.6.30',
     ownWorld: true,
     async experiment(world) {
