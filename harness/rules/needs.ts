@@ -38,6 +38,8 @@ export function needsOf(cell: Cell): RequirementName[] {
   const way = OF_WAY[cell.via]
   if (way) needs.add(way)
   if (byCommand) needs.add('the runner’s user namespace')
+  // Without a new one nsenter(1) joins the IPC namespace that the runner is in.
+  if (cell.via === 'nsenter(1)' && !cell.flags.includes('NEWIPC')) needs.add('own namespaces')
   for (const need of cell.rule.needs ?? []) needs.add(need)
   for (const need of cell.rule.variantNeeds?.[cell.variant] ?? []) needs.add(need)
   if (cell.rule.kind === 'visibility' && inInitial)

@@ -6,7 +6,7 @@ import { Hub } from '../link/hub.ts'
 import type { IpcNamespace } from '../link/ipc-namespace.ts'
 import { CellRecord, type Member, makeMember } from '../link/member.ts'
 import { Process } from '../link/process.ts'
-import type { Flag } from '../probe/constants.ts'
+import { type Flag, PR_SET_CHILD_SUBREAPER } from '../probe/constants.ts'
 import type { MadeObject } from '../probe/operations/upkeep.ts'
 import { probeEnvironment, rootProgram } from '../ways/program.ts'
 import { writeMaps } from '../ways/user-map.ts'
@@ -166,6 +166,8 @@ async function rootOfItsOwn(member: Member): Promise<Member> {
   if (failed(inside)) return member
   try {
     await writeMaps(member, inside)
+    // Orphans come to the nearest subreaper, which must be the one that clones and so reaps.
+    await inside.prctl(PR_SET_CHILD_SUBREAPER, 1)
     if (await mayMakeNamespaces(inside)) return inside
   } catch (problem) {
     if (!(problem instanceof SetUpRefused)) throw problem
