@@ -106,6 +106,18 @@ async function openHandleOfMountNamespace(child: Member): Promise<unknown> {
   return failed(handle) ? handle : child.try.open_by_handle_at(FD_NSFS_ROOT, handle)
 }
 
+/** Whether the work succeeds in new namespaces of these kinds, of a throw-away process; not where none can be had. */
+async function inTrial(
+  child: Member,
+  flags: readonly Flag[],
+  work: (trial: Member) => Promise<boolean>,
+): Promise<boolean> {
+  const trial = await child.trySpawn('trial', flags)
+  if (failed(trial)) return false
+  if (flags.includes('NEWNS')) await makePrivate(trial)
+  return work(trial)
+}
+
 const table = {
   IPC_NS: namespace('NEWIPC', 'CONFIG_IPC_NS'),
   USER_NS: namespace('NEWUSER', 'CONFIG_USER_NS'),
@@ -147,17 +159,16 @@ const table = {
   },
   'usual sysctls': {
     reason: 'the runner’s own IPC namespace has other limits than the kernel’s defaults',
-    met: async (child) => {
-      const fresh = await child.trySpawn('trial', ['NEWIPC'])
-      if (failed(fresh)) return false
-      for (const name of LIMITS)
-        if (
-          String(await child.try.readFile(`/proc/sys/${name}`)) !==
-          String(await fresh.try.readFile(`/proc/sys/${name}`))
-        )
-          return false
-      return true
-    },
+    met: (child) =>
+      inTrial(child, ['NEWIPC'], async (fresh) => {
+        for (const name of LIMITS)
+          if (
+            String(await child.try.readFile(`/proc/sys/${name}`)) !==
+            String(await fresh.try.readFile(`/proc/sys/${name}`))
+          )
+            return false
+        return true
+      }),
   },
   'room to lock memory': {
     reason: 'RLIMIT_MEMLOCK of the runner is below 65536 bytes',
@@ -204,35 +215,25 @@ const table = {
   },
   'writable sysctls': {
     reason: '/proc/sys is mounted read-only (EROFS)',
-    met: async (child) => {
+    met: (child) =>
       // Who may not write the sysctl is told EACCES first. Opening it changes nothing yet.
-      const owner = await child.trySpawn('trial', ['NEWIPC'])
-      if (failed(owner)) return false
-      const opened = owner.try.open('/proc/sys/kernel/msgmax', O_WRONLY)
-      return opened.then(
-        () => true,
-        (problem) => !(problem instanceof SetUpRefused),
-      )
-    },
+      inTrial(child, ['NEWIPC'], (owner) =>
+        owner.try.open('/proc/sys/kernel/msgmax', O_WRONLY).then(
+          () => true,
+          (problem) => !(problem instanceof SetUpRefused),
+        ),
+      ),
   },
   'removable mounts': {
     reason: 'what an outer user namespace has mounted cannot be unmounted (EINVAL)',
-    met: async (child) => {
-      const trial = await child.trySpawn('trial', ['NEWNS'])
-      if (failed(trial)) return false
-      await makePrivate(trial)
-      return works(await trial.try.umount('/proc', MNT_DETACH))
-    },
+    met: (child) =>
+      inTrial(child, ['NEWNS'], async (trial) => works(await trial.try.umount('/proc', MNT_DETACH))),
   },
   'fresh procfs': {
     reason:
       'the procfs of the own pid namespace cannot be mounted: it belongs to an outer user namespace (EPERM)',
-    met: async (child) => {
-      const trial = await child.trySpawn('trial', ['NEWNS'])
-      if (failed(trial)) return false
-      await makePrivate(trial)
-      return works(await trial.try.mount('proc', '/proc', 'proc'))
-    },
+    met: (child) =>
+      inTrial(child, ['NEWNS'], async (trial) => works(await trial.try.mount('proc', '/proc', 'proc'))),
   },
   CAP_CHECKPOINT_RESTORE: capability('CAP_CHECKPOINT_RESTORE'),
   CAP_CHOWN: capability('CAP_CHOWN'),
@@ -368,10 +369,8 @@ const table = {
   },
   sethostname: {
     reason: 'a sandbox forbids sethostname (EPERM)',
-    met: async (child) => {
-      const trial = await child.trySpawn('trial', ['NEWUTS'])
-      return !failed(trial) && works(await trial.try.sethostname('ipcns-trial'))
-    },
+    met: (child) =>
+      inTrial(child, ['NEWUTS'], async (trial) => works(await trial.try.sethostname('ipcns-trial'))),
   },
   'unprivileged user namespaces': {
     reason: 'user namespaces cannot be made without privilege here',

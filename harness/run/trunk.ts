@@ -6,7 +6,7 @@ import { Hub } from '../link/hub.ts'
 import type { IpcNamespace } from '../link/ipc-namespace.ts'
 import { CellRecord, type Member, makeMember } from '../link/member.ts'
 import { Process } from '../link/process.ts'
-import { type Flag, PR_SET_CHILD_SUBREAPER } from '../probe/constants.ts'
+import { CLONE, type Flag, PR_SET_CHILD_SUBREAPER } from '../probe/constants.ts'
 import type { MadeObject } from '../probe/operations/upkeep.ts'
 import { probeEnvironment, rootProgram } from '../ways/program.ts'
 import { writeMaps } from '../ways/user-map.ts'
@@ -63,9 +63,9 @@ export class Trunk {
     await janitor.must('becomeJanitor', [ledgerDirectory(), hub.directory])
     initial.announce = (object) => ignore(janitor.call('announce', [object]))
     initial.renounce = (object) => ignore(janitor.call('renounce', [[object]]))
-    const grower = (await mayMakeNamespaces(member)) ? member : await rootOfItsOwn(member)
-    const privileged = (await grower.capabilities()).includes('CAP_SYS_ADMIN')
-    return new Trunk(hub, grower.process, janitor, privileged)
+    if (await isPrivileged(member)) return new Trunk(hub, root, janitor, true)
+    const inside = await rootOfItsOwn(member)
+    return inside ? new Trunk(hub, inside.process, janitor, true) : new Trunk(hub, root, janitor, false)
   }
 
   /** The runner's own IPC namespace. */
@@ -87,7 +87,7 @@ export class Trunk {
     const used = this.#take(this.#arenas)
     const process = used ?? (await this.#grow('arena', ['NEWIPC', 'NEWNS']))
     const member = makeMember(name, process, record)
-    if (used) await member.unshare(CLONE_NEWIPC)
+    if (used) await member.unshare(CLONE.NEWIPC)
     process.ipc = { name: 'private' }
     return member
   }
@@ -147,33 +147,31 @@ export class Trunk {
   }
 }
 
-const CLONE_NEWIPC = 0x08000000
-
-/** Whether what every cell starts from can be made. */
-async function mayMakeNamespaces(member: Member): Promise<boolean> {
-  const trial = await member.trySpawn('trial', ['NEWIPC', 'NEWNS'])
-  if (failed(trial)) return false
-  await trial.killAndReap()
-  return true
+async function isPrivileged(member: Member): Promise<boolean> {
+  return (await member.capabilities()).includes('CAP_SYS_ADMIN')
 }
 
 /**
- * Without privilege: root of a user namespace of its own, where that is allowed and gives any rights (an LSM may
- * take them away again); else the member itself.
+ * Root of a user namespace of its own, which needs no privilege where that is allowed; not where it gives no rights
+ * (an LSM may take them away again).
  */
-async function rootOfItsOwn(member: Member): Promise<Member> {
+async function rootOfItsOwn(member: Member): Promise<Member | undefined> {
   const inside = await member.trySpawn('root of a user namespace', ['NEWUSER'])
-  if (failed(inside)) return member
+  if (failed(inside)) return undefined
   try {
     await writeMaps(member, inside)
     // Orphans come to the nearest subreaper, which must be the one that clones and so reaps.
     await inside.prctl(PR_SET_CHILD_SUBREAPER, 1)
-    if (await mayMakeNamespaces(inside)) return inside
+    const trial = await inside.trySpawn('trial', ['NEWIPC', 'NEWNS'])
+    if (!failed(trial)) {
+      await trial.killAndReap()
+      return inside
+    }
   } catch (problem) {
     if (!(problem instanceof SetUpRefused)) throw problem
   }
   inside.process.end()
-  return member
+  return undefined
 }
 
 /** A quiet machine starts a probe in a tenth of a second; an emulated or an overloaded one takes longer. */

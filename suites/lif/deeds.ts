@@ -31,13 +31,15 @@ import {
   SIGUSR1,
   writeMaps,
 } from '../../fixtures/rules.ts'
-import { SYSCTLS } from '../../fixtures/sysctls.ts'
+import { SYSCTLS, sysctl } from '../../fixtures/sysctls.ts'
 
 /** Calls of a member that leaves afterwards. It is in a mount namespace of its own. */
 type Deeds = (caller: Member, world: ComparisonWorld) => Promise<unknown>
 
 const NEW = IPC_CREAT | IPC_EXCL | 0o600
 const PAGE = 4096
+const QUEUES_MAX = sysctl('queues_max').path
+const FORCED = sysctl('shm_rmid_forced').path
 
 const messageQueueCalls: Deeds = async (caller, { fresh }) => {
   const key = fresh.key()
@@ -173,7 +175,6 @@ const refusedQueues: Deeds = async (caller, { fresh }) => {
   await ordinary.exitAndReap()
   await caller.try.writeFile(QUEUES_MAX, limit)
 }
-const QUEUES_MAX = '/proc/sys/fs/mqueue/queues_max'
 
 const mountedQueues: Deeds = async (caller, { fresh }) => {
   await caller.mount('mqueue', '/dev', 'mqueue')
@@ -310,7 +311,6 @@ const forcedRemoval: Deeds = async (caller, { fresh }) => {
   await leaver.exitAndReap()
   await caller.try.writeFile(FORCED, '0')
 }
-const FORCED = '/proc/sys/kernel/shm_rmid_forced'
 
 function oneAfterAnother(...all: Deeds[]): Deeds {
   return async (caller, world) => {
