@@ -1,5 +1,5 @@
-import { parseArgs } from 'node:util'
 import type { Command } from '../harness/cli/command.ts'
+import { readOptions } from '../harness/cli/options.ts'
 import { UsageError } from '../harness/usage-error.ts'
 import { diffResults } from './diff.ts'
 import { renderDiffJson, renderDiffText } from './diff-render.ts'
@@ -25,6 +25,8 @@ one that passed is now skipped, a known deviation or gone, or when run B did not
 Exit status: 0 nothing got worse, 1 something did, 2 for bad input.
 `
 
+const OPTIONS = { json: { type: 'boolean' }, text: { type: 'boolean' }, html: { type: 'string' } } as const
+
 /** `ipcns diff`: compares two runs. */
 export const diffCommand: Command = {
   summary: 'compare two runs: what got worse, what got better',
@@ -46,22 +48,10 @@ function diff(words: readonly string[]): number {
 }
 
 function readWords(words: readonly string[]) {
-  const { values, positionals } = parse(words)
+  const { values, positionals } = readOptions('diff', words, OPTIONS, 'words')
   const [before, after, ...rest] = positionals
   if (before === undefined || after === undefined || rest.length > 0)
     throw new UsageError(`diff compares two runs, but got ${positionals.length}: ipcns diff A B`)
   if (values.json && values.text) throw new UsageError('--json and --text both print: name one')
   return { before, after, json: values.json === true, text: values.text === true, html: values.html }
-}
-
-function parse(words: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...words],
-      allowPositionals: true,
-      options: { json: { type: 'boolean' }, text: { type: 'boolean' }, html: { type: 'string' } },
-    })
-  } catch (problem) {
-    throw new UsageError(problem instanceof Error ? problem.message : String(problem))
-  }
 }

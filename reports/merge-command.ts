@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import type { Command } from '../harness/cli/command.ts'
+import { readOptions } from '../harness/cli/options.ts'
 import { judge } from '../harness/results/judge.ts'
 import { UsageError } from '../harness/usage-error.ts'
 import { makeReportDirectory, writeAtomically } from './files.ts'
@@ -44,17 +44,9 @@ function merge(words: readonly string[]): number {
 }
 
 function readWords(words: readonly string[]): { runs: string[]; out: string } {
-  const { values, positionals } = parse(words)
+  const { values, positionals } = readOptions('merge', words, { out: { type: 'string' } }, 'words')
   if (positionals.length === 0)
     throw new UsageError('merge needs the shards of a run: ipcns merge RUN... --out DIR')
   if (values.out === undefined) throw new UsageError('merge needs --out DIR, where the whole run is written')
   return { runs: positionals, out: values.out }
-}
-
-function parse(words: readonly string[]) {
-  try {
-    return parseArgs({ args: [...words], allowPositionals: true, options: { out: { type: 'string' } } })
-  } catch (problem) {
-    throw new UsageError(problem instanceof Error ? problem.message : String(problem))
-  }
 }

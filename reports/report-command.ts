@@ -1,7 +1,7 @@
 import { statSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { parseArgs } from 'node:util'
 import type { Command } from '../harness/cli/command.ts'
+import { readOptions } from '../harness/cli/options.ts'
 import { judge } from '../harness/results/judge.ts'
 import type { Results } from '../harness/results/model.ts'
 import { UsageError } from '../harness/usage-error.ts'
@@ -30,6 +30,19 @@ Options:
 
 Exit status: 0 when the reports were made, 2 for bad input.
 `
+
+type Flag = { type: 'boolean' }
+
+const OPTIONS = {
+  ...(Object.fromEntries(FORMAT_NAMES.map((name) => [name, { type: 'boolean' }])) as Record<
+    FormatName,
+    Flag
+  >),
+  report: { type: 'string' },
+  out: { type: 'string' },
+  compare: { type: 'string' },
+  status: { type: 'boolean' },
+} as const
 
 /** `ipcns report`: every format from saved results. */
 export const reportCommand: Command = {
@@ -97,11 +110,11 @@ interface Words {
 }
 
 function readWords(words: readonly string[]): Words {
-  const { values, positionals } = parse(words)
+  const { values, positionals } = readOptions('report', words, OPTIONS, 'words')
   const [path, ...rest] = positionals
   if (path === undefined) throw new UsageError('report needs the results.json of a run or its directory')
   if (rest.length > 0) throw new UsageError(`report takes one run, but got ${positionals.join(' and ')}`)
-  const listed = typeof values.report === 'string' ? values.report : ''
+  const listed = values.report ?? ''
   const { formats, unknown } = parseFormats(listed === 'all' ? FORMAT_NAMES.join(',') : listed)
   if (unknown.length > 0)
     throw new UsageError(`unknown report "${unknown.join(', ')}"; known: ${FORMAT_NAMES.join(', ')}, all`)
@@ -110,22 +123,8 @@ function readWords(words: readonly string[]): Words {
   return {
     path,
     formats: wanted.length > 0 ? wanted : ['terminal'],
-    out: typeof values.out === 'string' ? values.out : undefined,
-    compare: typeof values.compare === 'string' ? values.compare : undefined,
+    out: values.out,
+    compare: values.compare,
     status: values.status === true,
-  }
-}
-
-function parse(words: readonly string[]) {
-  const flags = Object.fromEntries(
-    [...FORMAT_NAMES, 'status'].map((name) => [name, { type: 'boolean' as const }]),
-  )
-  const texts = Object.fromEntries(
-    ['report', 'out', 'compare'].map((name) => [name, { type: 'string' as const }]),
-  )
-  try {
-    return parseArgs({ args: [...words], allowPositionals: true, options: { ...flags, ...texts } })
-  } catch (problem) {
-    throw new UsageError(problem instanceof Error ? problem.message : String(problem))
   }
 }

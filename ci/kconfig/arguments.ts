@@ -1,8 +1,8 @@
 import { existsSync } from 'node:fs'
-import { parseArgs } from 'node:util'
+import { readOptions } from '../../harness/cli/options.ts'
+import { type Profile, readProfile } from '../../harness/rules/profiles.ts'
 import { UsageError } from '../../harness/usage-error.ts'
 import { type Expression, parseExpression } from './expression.ts'
-import { PROFILES, type Profile } from './symbols.ts'
 
 /** The forms of output. */
 export const FORMATS = ['text', 'json', 'junit', 'github', 'fragment'] as const
@@ -28,7 +28,7 @@ const OPTIONS = {
 
 /** Understands the words after `ipcns kconfig`. Throws UsageError for what it does not know. */
 export function readArguments(words: readonly string[]): Arguments {
-  const { values, positionals } = parsed(spread(words))
+  const { values, positionals } = readOptions('kconfig', spread(words), OPTIONS, 'words')
   const [file, ...more] = positionals
   if (more.length > 0) throw new UsageError(`one FILE at a time: "${more[0]}" is one too many`)
   if (file === '') throw new UsageError('FILE is empty')
@@ -37,20 +37,10 @@ export function readArguments(words: readonly string[]): Arguments {
   const conditions = (values.require ?? []).flatMap((text) => text.split(','))
   return {
     file: file ?? null,
-    profile: oneOf('--profile', values.profile ?? 'quick', PROFILES),
+    profile: readProfile(values.profile ?? 'quick'),
     require: conditions.map(parseExpression),
     verify: values.verify ?? false,
     format: oneOf('--format', values.json ? 'json' : (values.format ?? 'text'), FORMATS),
-  }
-}
-
-function parsed(args: string[]) {
-  try {
-    return parseArgs({ args, options: OPTIONS, allowPositionals: true, strict: true })
-  } catch (problem) {
-    const text = problem instanceof Error ? problem.message : String(problem)
-    // Node's message goes on with advice about "--"; the first sentence says it.
-    throw new UsageError(text.split(/\.\s/)[0] ?? text)
   }
 }
 

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest'
+import { PROFILES } from '../../harness/rules/profiles.ts'
 import { check, type Question } from './check.ts'
 import { evaluate, parseExpression } from './expression.ts'
 import { fragmentFor } from './fragment.ts'
 import { parseConfig } from './parse.ts'
 import { configOf } from './samples.ts'
 import { NO_CONFIG } from './state.ts'
-import { isRequired, PROFILES, SYMBOLS } from './symbols.ts'
+import { isRequired, SYMBOLS } from './symbols.ts'
 
 const everything = SYMBOLS.map(({ name }) => `CONFIG_${name}=y`)
 const but = (...names: string[]) =>

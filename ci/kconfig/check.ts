@@ -1,3 +1,4 @@
+import type { Profile } from '../../harness/rules/profiles.ts'
 import { type Expression, evaluate, expressionText } from './expression.ts'
 import type { Source } from './find.ts'
 import { fragmentFor } from './fragment.ts'
@@ -6,7 +7,7 @@ import type { Config } from './parse.ts'
 import { type Prediction, predict, type RuleNeeds, whyNot } from './predict.ts'
 import { isOlder } from './release.ts'
 import { type Lookup, NO_CONFIG, type State, type Truth } from './state.ts'
-import { isRequired, type KernelSymbol, type Profile, SYMBOLS } from './symbols.ts'
+import { isRequired, type KernelSymbol, SYMBOLS } from './symbols.ts'
 import { compare, corrected, type Disagreement } from './verify.ts'
 
 /** Name of the JSON that `--format json` writes. */

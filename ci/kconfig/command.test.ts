@@ -95,7 +95,7 @@ test('a configuration of another release is used with a warning', async () => {
 describe('bad input is one sentence and status 2', () => {
   test.each([
     ['--format yaml', '--format is one of text, json, junit, github, fragment, not "yaml"'],
-    ['--profile all', '--profile is one of quick, default, full, not "all"'],
+    ['--profile all', 'unknown profile "all"; known: quick, default, full'],
     ['--json --format junit', 'exclude each other'],
     ['--nonsense', "Unknown option '--nonsense'"],
     ['--require', '--require'],

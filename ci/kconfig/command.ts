@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { release, version } from 'node:os'
 import type { Command } from '../../harness/cli/command.ts'
 import { EXIT } from '../../harness/cli/command.ts'
+import type { Profile } from '../../harness/rules/profiles.ts'
 import { UsageError } from '../../harness/usage-error.ts'
 import manifest from '../../package.json' with { type: 'json' }
 import { type Format, readArguments } from './arguments.ts'
@@ -18,7 +19,6 @@ import { githubProblems, renderGithub } from './render-github.ts'
 import { renderJson } from './render-json.ts'
 import { renderKconfigJunit } from './render-junit.ts'
 import { renderText } from './render-text.ts'
-import type { Profile } from './symbols.ts'
 
 /** What the command works on; each has a default that is this machine. */
 export interface Surroundings {

@@ -1,7 +1,8 @@
+import type { Profile } from '../../harness/rules/profiles.ts'
 import { type Expression, evaluate } from './expression.ts'
 import { type Assignment, assignmentLine, satisfy } from './satisfy.ts'
 import type { Lookup } from './state.ts'
-import { isRequired, type Profile, SYMBOLS, symbolNamed } from './symbols.ts'
+import { isRequired, SYMBOLS, symbolNamed } from './symbols.ts'
 
 /**
  * The lines to add to a configuration: what the profile and the user's conditions need, and apart from it

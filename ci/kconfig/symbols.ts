@@ -1,6 +1,4 @@
-/** The profiles of `ipcns run`, from the least to the most demanding. */
-export const PROFILES = ['quick', 'default', 'full'] as const
-export type Profile = (typeof PROFILES)[number]
+import { PROFILES, type Profile } from '../../harness/rules/profiles.ts'
 
 /** A configuration symbol that this suite cares for. */
 export interface KernelSymbol {

@@ -1,11 +1,12 @@
 import { EXIT } from '../../harness/cli/command.ts'
+import { readOptions } from '../../harness/cli/options.ts'
 import { UsageError } from '../../harness/usage-error.ts'
 import { boot } from './boot.ts'
 import { cacheDirectory } from './cache.ts'
 import { findKernel } from './find-kernel.ts'
 import type { BootEnd } from './machine.ts'
 import { writableDirectory } from './machine.ts'
-import { positive, readOptions } from './options.ts'
+import { positive } from './options.ts'
 
 /** Seconds that a guest gets unless somebody says otherwise. */
 export const DEFAULT_TIMEOUT = 300
@@ -26,6 +27,7 @@ export function readBootWords(words: readonly string[]): BootWords {
   const split = words.indexOf('--')
   const command = split < 0 ? [] : words.slice(split + 1)
   const { values, positionals } = readOptions(
+    'kernel',
     split < 0 ? words : words.slice(0, split),
     {
       timeout: { type: 'string' },

@@ -1,12 +1,13 @@
+import { readOptions } from '../../harness/cli/options.ts'
 import { buildKernel } from './build.ts'
 import { cacheDirectory } from './cache.ts'
 import { wantedConfig } from './configs.ts'
-import { readOptions } from './options.ts'
 import { findSource } from './source.ts'
 
 /** `ipcns kernel build`: prints the path of the program; everything else goes to standard error. */
 export async function runBuild(words: readonly string[]): Promise<number> {
   const { values } = readOptions(
+    'kernel',
     words,
     {
       source: { type: 'string' },

@@ -1,6 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
+import { readOptions } from '../../harness/cli/options.ts'
 import { UsageError } from '../../harness/usage-error.ts'
 import { textOf, writeAtomically } from '../../reports/files.ts'
 import { FORMATS } from '../../reports/formats.ts'
@@ -15,7 +16,7 @@ import type { Guest, GuestResults, Matrix } from './matrix-model.ts'
 import { matrixStatus, mergeMatrix } from './matrix-model.ts'
 import { matrixResults } from './matrix-results.ts'
 import { agreement, renderMatrixText } from './matrix-text.ts'
-import { list, positive, readOptions } from './options.ts'
+import { list, positive } from './options.ts'
 
 /** Seconds that one guest gets unless somebody says otherwise. */
 const GUEST_TIMEOUT = 3600
@@ -57,7 +58,7 @@ export async function runMatrixCommand(words: readonly string[]): Promise<number
 
 /** Reads the words after `matrix`. Throws UsageError when they make no sense. */
 export function readMatrixWords(words: readonly string[]): Omit<MatrixRequest, 'stop'> {
-  const { values } = readOptions(words, OPTIONS, 'none')
+  const { values } = readOptions('kernel', words, OPTIONS, 'none')
   const kernels = (values.kernels === undefined ? [...DEFAULT_KERNELS] : list(values.kernels)).map(
     matrixKernel,
   )

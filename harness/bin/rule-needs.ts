@@ -1,8 +1,9 @@
 /** What the rules need, for the commands that predict a run from a configuration. */
 import type { Need, RuleNeeds } from '../../ci/kconfig/predict.ts'
 import { areas } from '../../suites/all.ts'
-import type { Cell, Profile } from '../rules/expand.ts'
+import type { Cell } from '../rules/expand.ts'
 import { needsOf } from '../rules/needs.ts'
+import type { Profile } from '../rules/profiles.ts'
 import { needOf, REQUIREMENTS } from '../rules/requirements.ts'
 import { cellsOf, everything } from '../run/selection.ts'
 

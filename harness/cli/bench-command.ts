@@ -1,8 +1,7 @@
 import { execFileSync } from 'node:child_process'
-import { parseArgs } from 'node:util'
 import { CellRecord, type Member } from '../link/member.ts'
-import { IPC_CREAT, IPC_EXCL } from '../probe/constants.ts'
-import type { Profile } from '../rules/expand.ts'
+import { CLONE, IPC_CREAT, IPC_EXCL } from '../probe/constants.ts'
+import { type Profile, readProfile } from '../rules/profiles.ts'
 import type { Area } from '../rules/rule.ts'
 import { Engine } from '../run/engine.ts'
 import { effectiveCapabilities } from '../run/run.ts'
@@ -10,6 +9,7 @@ import { cellsOf, everything } from '../run/selection.ts'
 import { Trunk } from '../run/trunk.ts'
 import { UsageError } from '../usage-error.ts'
 import { type Command, EXIT } from './command.ts'
+import { readOptions } from './options.ts'
 
 const HELP = `Usage: ipcns bench [--profile NAME]
 
@@ -24,10 +24,10 @@ export function benchCommand(load: () => Promise<readonly Area[]>): Command {
     summary: 'what a cell costs here, in milliseconds by part',
     help: HELP,
     run: async (words) => {
+      const { profile } = readOptions('bench', words, { profile: { type: 'string' } }, 'none').values
       if (!effectiveCapabilities().includes('CAP_SYS_ADMIN'))
         throw new UsageError('bench makes namespaces: run it as root')
-      const { profile } = parseArgs({ args: [...words], options: { profile: { type: 'string' } } }).values
-      if (profile !== undefined) await profileShares(await load(), profile as Profile)
+      if (profile !== undefined) await profileShares(await load(), readProfile(profile))
       else await parts()
       return EXIT.ok
     },
@@ -43,7 +43,7 @@ async function parts(): Promise<void> {
     row('the same with CLONE_NEWIPC', await median(200, () => withChild(outer, ['NEWIPC'], ping)))
     row('one request', await median(1000, () => outer.ping()))
     row('one request of 100 sent together', (await median(50, () => hundred(outer))) / 100)
-    row('unshare(CLONE_NEWIPC) of a living member', await median(200, () => outer.unshare(0x08000000)))
+    row('unshare(CLONE_NEWIPC) of a living member', await median(200, () => outer.unshare(CLONE.NEWIPC)))
     row('a cell: two fresh clones, eight requests, both ends', await median(200, () => freshCell(outer)))
     row('a cell in a world that lives: eight requests', await median(500, () => eightRequests(outer, outer)))
     process.stdout.write('\na fresh clone and its cell, with so many namespaces alive:\n')

@@ -1,9 +1,8 @@
-import { parseArgs } from 'node:util'
 import type { Area } from '../rules/rule.ts'
-import { UsageError } from '../usage-error.ts'
 import { renderCatalogue } from './catalogue.ts'
 import { type Command, EXIT } from './command.ts'
 import { listing } from './listing.ts'
+import { readOptions } from './options.ts'
 
 const HELP = `Usage: ipcns list [--json | --markdown]
 
@@ -14,13 +13,15 @@ and each row of the catalogue that is no rule here, with the reason.
   --markdown  the same as a page; docs/RULES.md is made with it
 `
 
+const OPTIONS = { json: { type: 'boolean' }, markdown: { type: 'boolean' } } as const
+
 /** The `list` subcommand. */
 export function listCommand(load: () => Promise<readonly Area[]>): Command {
   return {
     summary: 'the rules, and the catalogue rows that are none here',
     help: HELP,
     run: async (words) => {
-      const { json, markdown } = options(words)
+      const { json, markdown } = readOptions('list', words, OPTIONS, 'none').values
       const areas = await load()
       const { rules, unruled } = listing(areas)
       if (json) {
@@ -41,15 +42,5 @@ export function listCommand(load: () => Promise<readonly Area[]>): Command {
       process.stdout.write(`${rules.length} rules, ${unruled.length} rows without one\n`)
       return EXIT.ok
     },
-  }
-}
-
-function options(words: readonly string[]): { json?: boolean; markdown?: boolean } {
-  try {
-    const known = { json: { type: 'boolean' }, markdown: { type: 'boolean' } } as const
-    return parseArgs({ args: [...words], options: known }).values
-  } catch (problem) {
-    const message = problem instanceof Error ? problem.message : String(problem)
-    throw new UsageError(`${message.split('. ')[0]}; see "ipcns list --help"`)
   }
 }

@@ -1,8 +1,7 @@
 import { machine, release } from 'node:os'
-import { parseArgs } from 'node:util'
 import { judge } from '../results/judge.ts'
 import type { CellResult, Results, RunInfo } from '../results/model.ts'
-import { PROFILES, type Profile } from '../rules/expand.ts'
+import { readProfile } from '../rules/profiles.ts'
 import type { Area } from '../rules/rule.ts'
 import { applyKnown, readKnown } from '../run/known.ts'
 import { describeCell } from '../run/result.ts'
@@ -10,6 +9,7 @@ import { describeRun, effectiveCapabilities, runSuites } from '../run/run.ts'
 import { cellsOf, everything, matches, parseFlags, parseWay, type Selection } from '../run/selection.ts'
 import { UsageError } from '../usage-error.ts'
 import { type Command, EXIT } from './command.ts'
+import { readOptions } from './options.ts'
 import { Progress } from './progress.ts'
 
 /** What the run needs from the rooms above: the rules, and somewhere to write. */
@@ -121,6 +121,21 @@ export function exitStatus(
   return strict && results.summary.skip > 0 ? EXIT.nonconforming : status
 }
 
+const OPTIONS = {
+  profile: { type: 'string', default: 'default' },
+  rule: { type: 'string', multiple: true },
+  area: { type: 'string', multiple: true },
+  flags: { type: 'string', multiple: true },
+  via: { type: 'string', multiple: true },
+  out: { type: 'string' },
+  report: { type: 'string', multiple: true },
+  known: { type: 'string' },
+  strict: { type: 'boolean' },
+  disposable: { type: 'boolean' },
+  shard: { type: 'string' },
+  host: { type: 'boolean' },
+} as const
+
 interface Options {
   selection: Selection
   out: string
@@ -131,16 +146,14 @@ interface Options {
 }
 
 function parse(words: readonly string[], formats: readonly string[]): Options {
-  const { values } = parseWords(words)
-  const profile = PROFILES.find((name) => name === values.profile)
-  if (!profile) throw new UsageError(`unknown profile "${values.profile}"; known: ${PROFILES.join(', ')}`)
+  const { values } = readOptions('run', words, OPTIONS, 'none')
   const reports = (values.report ?? []).flatMap((list) => list.split(',')).filter(Boolean)
   for (const name of reports)
     if (!formats.includes(name))
       throw new UsageError(`unknown report "${name}"; known: ${formats.join(', ')}`)
   return {
     selection: {
-      ...everything(profile satisfies Profile),
+      ...everything(readProfile(values.profile)),
       disposable: values.disposable ?? false,
       rules: values.rule ?? [],
       areas: (values.area ?? []).map((name) => name.toLowerCase()),
@@ -153,33 +166,6 @@ function parse(words: readonly string[], formats: readonly string[]): Options {
     known: values.known,
     strict: values.strict ?? false,
     host: values.host ?? false,
-  }
-}
-
-function parseWords(words: readonly string[]) {
-  try {
-    return parseArgs({
-      args: [...words],
-      strict: true,
-      allowPositionals: false,
-      options: {
-        profile: { type: 'string', default: 'default' },
-        rule: { type: 'string', multiple: true },
-        area: { type: 'string', multiple: true },
-        flags: { type: 'string', multiple: true },
-        via: { type: 'string', multiple: true },
-        out: { type: 'string' },
-        report: { type: 'string', multiple: true },
-        known: { type: 'string' },
-        strict: { type: 'boolean' },
-        disposable: { type: 'boolean' },
-        shard: { type: 'string' },
-        host: { type: 'boolean' },
-      },
-    })
-  } catch (problem) {
-    const message = problem instanceof Error ? problem.message : String(problem)
-    throw new UsageError(`${message.split('. ')[0]}; see "ipcns run --help"`)
   }
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { areas } from '../../suites/all.ts'
-import { expand, PROFILES } from './expand.ts'
+import { expand } from './expand.ts'
+import { PROFILES } from './profiles.ts'
 import { SCENES, touchesInitial } from './scenes.ts'
 
 const rules = areas.flatMap((area) => area.rules)

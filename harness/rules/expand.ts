@@ -2,14 +2,9 @@
 import { flagNames } from '../link/describe.ts'
 import { FLAGS, type Flag } from '../probe/constants.ts'
 import { COMMAND_WAYS, SYSTEM_CALL_WAYS, type WayIn } from '../ways/way-in.ts'
+import type { Profile } from './profiles.ts'
 import type { Arm, ComparisonRule, Rule, Scene, VisibilityRule } from './rule.ts'
 import { SCENES, touchesInitial } from './scenes.ts'
-
-/** How much is run. */
-export type Profile = 'quick' | 'default' | 'full'
-
-/** The profiles, the shortest first. */
-export const PROFILES: readonly Profile[] = ['quick', 'default', 'full']
 
 /** One cell to run. */
 export interface Cell {

@@ -1,6 +1,7 @@
 import { flagNames } from '../link/describe.ts'
 import { FLAGS, type Flag } from '../probe/constants.ts'
-import { type Cell, expand, type Profile } from '../rules/expand.ts'
+import { type Cell, expand } from '../rules/expand.ts'
+import type { Profile } from '../rules/profiles.ts'
 import type { Area } from '../rules/rule.ts'
 import { UsageError } from '../usage-error.ts'
 import { COMMAND_WAYS, SYSTEM_CALL_WAYS, type WayIn } from '../ways/way-in.ts'
