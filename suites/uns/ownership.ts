@@ -3,6 +3,7 @@ import { SYSTEM_V, SYSTEM_V_KINDS, systemV } from '../../fixtures/objects.ts'
 import { foundByName, NEW_QUEUE } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
+  CLONE,
   EACCES,
   EINVAL,
   ENOENT,
@@ -176,7 +177,7 @@ export function addOwnership(uns: Area): void {
       // A viewer of the outer user namespace in the object's IPC namespace sees the real numbers.
       const viewer = await outer.spawn('viewer')
       const nsfd = await viewer.open(`/proc/${await procPid(inner)}/ns/ipc`, O_RDONLY)
-      await viewer.setns(nsfd, 0x08000000)
+      await viewer.setns(nsfd, CLONE.NEWIPC)
       await viewer.close(nsfd)
       const status = await family.stat(viewer, id)
       return {
@@ -247,7 +248,7 @@ export function addOwnership(uns: Area): void {
       const maker = await outer.spawn('maker')
       if (extra.length > 0) {
         const nsfd = await maker.open(`/proc/${await procPid(inner)}/ns/ipc`, O_RDONLY)
-        await maker.setns(nsfd, 0x08000000)
+        await maker.setns(nsfd, CLONE.NEWIPC)
         await maker.close(nsfd)
       }
       await maker.becomeUser(owner)
