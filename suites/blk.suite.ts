@@ -194,7 +194,7 @@ blk.comparison('BLK-04', {
 blk.comparison('BLK-05', {
   says: 'mq_receive on a descriptor waits for the queue itself, whatever IPC namespaces its holders are in, and also when the queue’s own is dead',
   source: ['mq_overview(7)', 'mq_receive(3)', 'ipc/mqueue.c: do_mq_timedreceive'],
-  needs: ['POSIX_MQUEUE'],
+  needs: ['POSIX_MQUEUE', 'messages of POSIX queues'],
   since: '2.6.30',
   variants: ['namespace alive', 'namespace dead'],
   arms: { treatment: 'another holder of the queue sends', control: 'the other holder closes it' },

@@ -156,8 +156,9 @@ class MemberCore {
       return answer.value
     }
     if ('errno' in answer) {
-      // A mount option of the environment, as containers have it: no answer of the sysctl.
-      if (answer.errno === 'EROFS' && isSysctl(args)) throw this.#refused(operation, args, answer.errno)
+      // What the environment does to all of them, as containers and gVisor do: no answer of this sysctl.
+      if ((answer.errno === 'EROFS' || answer.errno === 'EIO') && isSysctl(args))
+        throw this.#refused(operation, args, answer.errno)
       return Failure.of(answer.errno)
     }
     throw new HarnessError(`${this.name}: ${describeCall(operation, args)}: ${answer.broken}`)

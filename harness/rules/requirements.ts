@@ -10,12 +10,14 @@ import {
   CLONE,
   FD_NSFS_ROOT,
   type Flag,
+  IPC_PRIVATE,
   MNT_DETACH,
+  MS_PRIVATE,
+  MS_REC,
   NS_FILE,
   NS_GET_ID,
   O_RDONLY,
   O_RDWR,
-  O_WRONLY,
   PIDFD_GET_IPC_NAMESPACE,
   PIDFD_THREAD,
   PROCESS_KEYRING,
@@ -65,6 +67,20 @@ function file(path: string, kconfig?: string): Requirement {
   return { reason: `${path} is absent`, ...(kconfig ? { kconfig } : {}), met: (child) => child.exists(path) }
 }
 
+/** Joining the namespace of a child. */
+function joining(flag: Flag): Requirement {
+  const file = NS_FILE[flag]
+  return {
+    reason: `setns joins no ${file} namespace (EINVAL)`,
+    met: async (child) => {
+      const other = await child.trySpawn('other', [flag])
+      if (failed(other)) return false
+      const nsfd = await child.try.open(`/proc/${other.pid}/ns/${file}`, O_RDONLY)
+      return !failed(nsfd) && String(await child.try.setns(nsfd, CLONE[flag])) !== 'EINVAL'
+    },
+  }
+}
+
 /**
  * Whether the member has CAP_SYS_RESOURCE where limits ask for it: in the initial user namespace
  * (kernel/sys.c: do_prlimit asks the same). Found out by a child that raises a hard limit.
@@ -89,6 +105,12 @@ const LIMITS = [
 function enough(limit: number, bytes: number): boolean {
   return limit === -1 || limit >= bytes
 }
+
+/** What no descriptor is. */
+const NO_DESCRIPTOR = -1
+
+/** The part of a System V identifier that is the index (ipc/util.h: IPCMNI_SHIFT). */
+const INDEX = 0x7fff
 
 /** Some user other than root. */
 const ANOTHER_USER = 40_000
@@ -138,9 +160,38 @@ const table = {
       String(await child.try.mq_open('/ipcns-no-such-queue', O_RDWR)) !== 'ENOSYS' &&
       enough((await child.getrlimit(RLIMIT_MSGQUEUE)).soft, 819_200),
   },
+  'messages of POSIX queues': {
+    reason: 'the kernel has no mq_timedsend (ENOSYS)',
+    kconfig: 'CONFIG_POSIX_MQUEUE',
+    met: async (child) => String(await child.try.mq_send(NO_DESCRIPTOR, '')) !== 'ENOSYS',
+  },
+  mq_notify: {
+    reason: 'the kernel has no mq_notify (ENOSYS)',
+    kconfig: 'CONFIG_POSIX_MQUEUE',
+    met: async (child) => String(await child.try.mq_notify_remove(NO_DESCRIPTOR)) !== 'ENOSYS',
+  },
+  'System V indices': {
+    reason: 'no index leads to a System V object: MSG_STAT_ANY, SEM_STAT_ANY or SHM_STAT_ANY finds nothing',
+    met: async (child) => {
+      const queue = await child.msgget(IPC_PRIVATE, 0o600)
+      const set = await child.semget(IPC_PRIVATE, 1, 0o600)
+      const segment = await child.shmget(IPC_PRIVATE, 1, 0o600)
+      const found = [
+        await child.try.msgctlStat(queue & INDEX, 'MSG_STAT_ANY'),
+        await child.try.semctlStat(set & INDEX, 'SEM_STAT_ANY'),
+        await child.try.shmctlStat(segment & INDEX, 'SHM_STAT_ANY'),
+      ]
+      await child.msgctlRemove(queue)
+      await child.semctlRemove(set)
+      await child.shmctlRemove(segment)
+      return found.every(works)
+    },
+  },
   PROC_SYSVIPC: file('/proc/sysvipc/msg', 'CONFIG_SYSVIPC & CONFIG_PROC_FS'),
   // SYSCTL stands for /proc/sys: PROC_SYSCTL alone selects it, and from 7.x on there is only SYSCTL.
   SYSVIPC_SYSCTL: file('/proc/sys/kernel/msgmax', 'CONFIG_SYSVIPC & CONFIG_SYSCTL'),
+  shm_rmid_forced: file('/proc/sys/kernel/shm_rmid_forced', 'CONFIG_SYSVIPC & CONFIG_SYSCTL'),
+  auto_msgmni: file('/proc/sys/kernel/auto_msgmni', 'CONFIG_SYSVIPC & CONFIG_SYSCTL'),
   MQUEUE_SYSCTL: file('/proc/sys/fs/mqueue/queues_max', 'CONFIG_POSIX_MQUEUE & CONFIG_SYSCTL'),
   NEXT_ID: file('/proc/sys/kernel/msg_next_id', 'CONFIG_SYSVIPC & CONFIG_SYSCTL & CONFIG_CHECKPOINT_RESTORE'),
   MSG_COPY: {
@@ -170,6 +221,13 @@ const table = {
         return true
       }),
   },
+  'limits that can be set': {
+    reason: 'setrlimit is refused (EPERM)',
+    met: async (child) => {
+      const { soft, hard } = await child.getrlimit(RLIMIT_MSGQUEUE)
+      return works(await child.try.setrlimit(RLIMIT_MSGQUEUE, soft, hard))
+    },
+  },
   'room to lock memory': {
     reason: 'RLIMIT_MEMLOCK of the runner is below 65536 bytes',
     met: async (child) => enough((await child.getrlimit(RLIMIT_MEMLOCK)).hard, 65_536),
@@ -182,7 +240,7 @@ const table = {
       return failed(await user.try.becomeUser(ANOTHER_USER)) || works(await user.try.stat(path))
     },
   },
-  UTS_SYSCTL: file('/proc/sys/kernel/hostname', 'CONFIG_SYSCTL'),
+  UTS_SYSCTL: file('/proc/sys/kernel/domainname', 'CONFIG_SYSCTL'),
   UCOUNT_SYSCTL: file('/proc/sys/user/max_ipc_namespaces', 'CONFIG_SYSCTL'),
   CAP_SYS_ADMIN: capability('CAP_SYS_ADMIN'),
   CAP_SYS_RESOURCE: {
@@ -214,16 +272,27 @@ const table = {
     },
   },
   'writable sysctls': {
-    reason: '/proc/sys is mounted read-only (EROFS)',
+    reason: '/proc/sys is mounted read-only (EROFS), or the kernel takes no values there (EIO)',
     met: (child) =>
-      // Who may not write the sysctl is told EACCES first. Opening it changes nothing yet.
-      inTrial(child, ['NEWIPC'], (owner) =>
-        owner.try.open('/proc/sys/kernel/msgmax', O_WRONLY).then(
+      inTrial(child, ['NEWIPC'], async (owner) => {
+        const value = await owner.try.readFile('/proc/sys/kernel/msgmax')
+        // Who may not write the sysctl is told EACCES first.
+        return owner.try.writeFile('/proc/sys/kernel/msgmax', String(value)).then(
           () => true,
           (problem) => !(problem instanceof SetUpRefused),
-        ),
-      ),
+        )
+      }),
   },
+  'mounts in a user namespace': {
+    reason: 'root of a user namespace may not change mounts (EPERM)',
+    kconfig: 'CONFIG_USER_NS',
+    met: async (child) => {
+      const root = await child.trySpawn('root of a user namespace', ['NEWUSER', 'NEWNS'])
+      return !failed(root) && works(await root.try.mount('', '/', '', MS_REC | MS_PRIVATE))
+    },
+  },
+  'setns of pid namespaces': joining('NEWPID'),
+  'setns of user namespaces': joining('NEWUSER'),
   'removable mounts': {
     reason: 'what an outer user namespace has mounted cannot be unmounted (EINVAL)',
     met: (child) =>
@@ -267,9 +336,10 @@ const table = {
     },
   },
   'pidfd setns': {
-    reason: 'setns does not take a pidfd (EINVAL)',
+    reason: 'setns takes no pidfd (EINVAL), or there is none (ENOSYS)',
     met: async (child) => {
-      const self = await child.pidfd_open(await child.getpid())
+      const self = await child.try.pidfd_open(await child.getpid())
+      if (failed(self)) return false
       // With 0 a kernel that knows pidfds says EINVAL as well; a capable caller may join its own.
       const outcome = await child.try.setns(self, CLONE.NEWIPC)
       await child.close(self)
@@ -383,8 +453,8 @@ const table = {
   PIDFD_GET_IPC_NAMESPACE: {
     reason: 'pidfds have no PIDFD_GET_IPC_NAMESPACE (ENOTTY)',
     met: async (child) => {
-      const self = await child.pidfd_open(await child.getpid())
-      return works(await child.try.ioctl(self, PIDFD_GET_IPC_NAMESPACE))
+      const self = await child.try.pidfd_open(await child.getpid())
+      return !failed(self) && works(await child.try.ioctl(self, PIDFD_GET_IPC_NAMESPACE))
     },
   },
   PIDFD_THREAD: {
@@ -406,7 +476,16 @@ const table = {
     reason: 'nsenter(1) is not installed',
     met: (child) => onPath(child, 'nsenter'),
   },
-  'lsns(1)': { reason: 'lsns(1) is not installed', met: (child) => onPath(child, 'lsns') },
+  'lsns(1)': {
+    reason: 'lsns(1) is not installed, or cannot list namespaces here',
+    met: async (child) => {
+      if (!(await onPath(child, 'lsns'))) return false
+      // It also fails when some process, anybody's, ends while it reads /proc.
+      for (let attempts = 20; attempts > 0; attempts -= 1)
+        if ((await child.run(['lsns', '-t', 'ipc'])).exit === 0) return true
+      return false
+    },
+  },
   'ipcs(1)': { reason: 'ipcs(1) is not installed', met: (child) => onPath(child, 'ipcs') },
   'ipcmk(1)': { reason: 'ipcmk(1) is not installed', met: (child) => onPath(child, 'ipcmk') },
   '/dev/mqueue': {

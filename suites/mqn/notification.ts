@@ -32,7 +32,7 @@ export function addNotification(mqn: Area): void {
   mqn.comparison('MQN-13', {
     says: 'a queue has one registrant for notification, from whichever IPC namespace; any other gets EBUSY',
     source: ['mq_notify(3)', 'ipc/mqueue.c: do_mq_notify'],
-    needs: ['POSIX_MQUEUE'],
+    needs: ['POSIX_MQUEUE', 'mq_notify'],
     since: '2.6.30',
     flags: 'with NEWIPC',
     variants: ['outside first', 'inside first'],
@@ -81,7 +81,7 @@ export function addNotification(mqn: Area): void {
   mqn.comparison('MQN-14', {
     says: 'a registration survives the registrant’s change of IPC namespace, and one may register after it, for a signal or for a message on a netlink socket (SIGEV_THREAD)',
     source: ['mq_notify(3)', 'ipc/mqueue.c: do_mq_notify, __do_notify'],
-    needs: ['POSIX_MQUEUE'],
+    needs: ['POSIX_MQUEUE', 'mq_notify'],
     since: '2.6.30',
     variants: [
       'unshare after registering',
@@ -139,7 +139,7 @@ export function addNotification(mqn: Area): void {
   mqn.comparison('MQN-15', {
     says: 'the registrant gives its registration up by closing any descriptor of the queue, from whichever IPC namespace, or by its end; nobody else does, not one of the same pid in another pid namespace',
     source: ['mq_notify(3)', 'ipc/mqueue.c: mqueue_flush_file'],
-    needs: ['POSIX_MQUEUE', 'PID_NS'],
+    needs: ['POSIX_MQUEUE', 'mq_notify', 'PID_NS'],
     variants: ['a duplicate', 'another open', 'the end of the process'],
     flags: 'with NEWIPC',
     arms: { treatment: 'closed by the registrant', control: 'closed by other processes' },
@@ -173,7 +173,7 @@ export function addNotification(mqn: Area): void {
       'ipc/mqueue.c: __do_notify',
       'kernel/signal.c: send_signal_locked',
     ],
-    needs: ['POSIX_MQUEUE', 'PID_NS', 'USER_NS', 'CAP_SETUID', 'CAP_SYS_ADMIN'],
+    needs: ['POSIX_MQUEUE', 'mq_notify', 'PID_NS', 'USER_NS', 'CAP_SETUID', 'CAP_SYS_ADMIN'],
     variants: Object.keys(SENDERS),
     bugs: [
       {

@@ -33,7 +33,7 @@ export function forcedRules(sha: Area): void {
       'ipc/ipc_sysctl.c',
       'ipc/shm.c: shm_destroy_orphaned',
     ],
-    needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
+    needs: ['SYSVIPC', 'shm_rmid_forced'],
     since: '3.1',
     aboutFlags: ['NEWUSER'],
     writesSysctls: true,
@@ -139,7 +139,7 @@ export function forcedRules(sha: Area): void {
   sha.comparison('SHA-10', {
     says: 'where shm_rmid_forced is 1 a segment is destroyed when its last attachment goes, by shmdt, exit, SIGKILL or exec, from whichever namespace',
     source: ['proc_sys_kernel(5) shm_rmid_forced', 'ipc/shm.c: shm_may_destroy, __shm_close'],
-    needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
+    needs: ['SYSVIPC', 'shm_rmid_forced'],
     since: '3.1',
     arms: ARMS,
     flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWUSER']],
@@ -190,7 +190,7 @@ export function forcedRules(sha: Area): void {
     // That the task is a thread, not a process, is in no manual page.
     says: 'where shm_rmid_forced is 1 an unattached segment is destroyed when the task that made it ends; one that is attached then, when it is detached',
     source: ['proc_sys_kernel(5) shm_rmid_forced', 'ipc/shm.c: exit_shm'],
-    needs: ['SYSVIPC', 'SYSVIPC_SYSCTL', 'PID_NS'],
+    needs: ['SYSVIPC', 'shm_rmid_forced', 'PID_NS'],
     since: '3.1',
     arms: ARMS,
     flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWUSER']],
@@ -250,7 +250,7 @@ export function forcedRules(sha: Area): void {
     // proc_sys_kernel(5) claims that all unattached segments go.
     says: 'writing 1 to shm_rmid_forced destroys the unattached segments whose maker is gone, and no others',
     source: ['ipc/shm.c: shm_try_destroy_orphaned', 'proc_sys_kernel(5) shm_rmid_forced'],
-    needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
+    needs: ['SYSVIPC', 'shm_rmid_forced'],
     since: '3.1',
     arms: { treatment: '1 is written', control: '0 is written' },
     async experiment({ outer, arm, fresh }) {
@@ -295,7 +295,7 @@ export function forcedRules(sha: Area): void {
   sha.comparison('SHA-13', {
     says: 'shm_rmid_forced takes 0 and 1 only; any other number is EINVAL and changes nothing',
     source: ['proc_sys_kernel(5) shm_rmid_forced', 'ipc/ipc_sysctl.c: proc_dointvec_minmax'],
-    needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
+    needs: ['SYSVIPC', 'shm_rmid_forced'],
     since: '3.1',
     arms: { treatment: 'other numbers', control: '0 and 1' },
     async experiment({ outer, arm }) {

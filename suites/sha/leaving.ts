@@ -12,7 +12,7 @@ export function leavingRules(sha: Area): void {
   sha.comparison('SHA-14', {
     says: 'unshare(CLONE_NEWIPC) makes orphans of the caller’s segments: setting shm_rmid_forced there later destroys them though their maker lives',
     source: ['kernel/fork.c: ksys_unshare', 'ipc/shm.c: exit_shm'],
-    needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
+    needs: ['SYSVIPC', 'shm_rmid_forced'],
     since: '3.17',
     arms: { treatment: 'the maker unshared NEWIPC', control: 'the maker unshared the rest of the flags' },
     flags: 'with NEWIPC',
@@ -61,7 +61,7 @@ export function leavingRules(sha: Area): void {
   sha.comparison('SHA-15', {
     says: 'setns out of an IPC namespace, unlike unshare, makes no orphans: setting shm_rmid_forced there later leaves the segments of the one who left',
     source: ['kernel/nsproxy.c: commit_nsset', 'ipc/shm.c: exit_shm'],
-    needs: ['SYSVIPC', 'SYSVIPC_SYSCTL', 'pidfd setns'],
+    needs: ['SYSVIPC', 'shm_rmid_forced', 'pidfd setns'],
     since: '3.17',
     arms: { treatment: 'the maker left by setns', control: 'the maker left by unshare' },
     variants: ['setns', 'setns by pidfd'],
@@ -92,7 +92,7 @@ export function leavingRules(sha: Area): void {
   sha.comparison('SHA-16', {
     says: 'unshare(CLONE_NEWIPC) where shm_rmid_forced is 1 destroys the caller’s unattached segments at once and attached ones at their last detach, even from the new namespace',
     source: ['kernel/fork.c: ksys_unshare', 'ipc/shm.c: exit_shm, __shm_close'],
-    needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
+    needs: ['SYSVIPC', 'shm_rmid_forced'],
     since: '3.17',
     arms: ARMS,
     flags: 'with NEWIPC',
@@ -138,7 +138,7 @@ export function leavingRules(sha: Area): void {
   sha.comparison('SHA-17', {
     says: 'a task that made segments in two IPC namespaces has each one destroyed at its end as shm_rmid_forced of the segment’s own namespace says',
     source: ['ipc/shm.c: exit_shm', 'proc_sys_kernel(5) shm_rmid_forced'],
-    needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
+    needs: ['SYSVIPC', 'shm_rmid_forced'],
     since: '5.16',
     bugs: [
       {

@@ -20,7 +20,10 @@ import { readSysctl, SYSCTLS, type Sysctl, writeSysctl } from '../../fixtures/sy
 import { overflowIds } from '../../fixtures/user-namespaces.ts'
 
 const GROUPS = ['kernel', 'fs/mqueue'] as const
-const GROUP_NEEDS = { kernel: ['SYSVIPC_SYSCTL'], 'fs/mqueue': ['MQUEUE_SYSCTL'] } as const
+const GROUP_NEEDS = {
+  kernel: ['SYSVIPC_SYSCTL', 'shm_rmid_forced', 'auto_msgmni'],
+  'fs/mqueue': ['MQUEUE_SYSCTL'],
+} as const
 
 /** The files of one directory that root writes; *_next_id have rules of their own. */
 function files(group: string): Sysctl[] {

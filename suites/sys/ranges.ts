@@ -145,7 +145,7 @@ export function rangeRules(sys: Area): void {
   sys.comparison('SYS-07', {
     says: 'auto_msgmni reads 0 and ignores the 0 or 1 written to it; anything else is EINVAL',
     source: ['Documentation/admin-guide/sysctl/kernel.rst', 'ipc/ipc_sysctl.c: proc_ipc_auto_msgmni'],
-    needs: ['SYSVIPC_SYSCTL'],
+    needs: ['auto_msgmni'],
     since: '3.19',
     arms: ARMS,
     experiment: async ({ outer, arm }) => ({
