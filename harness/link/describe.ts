@@ -1,5 +1,6 @@
 /** How a person reads a call and its result: as C and the manual pages write them. */
 import { CLONE, FLAGS, type Flag } from '../probe/constants.ts'
+import type { SemaphoreStep } from '../probe/operations/sysv-sem.ts'
 import { Failure } from './failure.ts'
 
 type Show = (value: unknown) => string
@@ -62,6 +63,14 @@ const mountFlags = bits(
   false,
 )
 
+const stepFlags = bits({ SEM_UNDO: 0o10000, IPC_NOWAIT: 0o4000 }, true)
+/** As the initializer of a struct sembuf. */
+const step: Show = (value) => {
+  const { index, change, flags } = value as SemaphoreStep
+  return `{${index}, ${change}, ${stepFlags(flags ?? 0)}}`
+}
+const steps: Show = (value) => `{${(value as SemaphoreStep[]).map(step).join(', ')}}`
+
 /** C name of an operation where it is not the operation's own, and how its arguments are shown. */
 const shown: Readonly<Record<string, { name?: string; args?: Show[]; fixed?: string[] }>> = {
   msgget: { args: [key, getFlags] },
@@ -72,6 +81,8 @@ const shown: Readonly<Record<string, { name?: string; args?: Show[]; fixed?: str
   msgctlRemove: { name: 'msgctl', fixed: ['IPC_RMID'] },
   msgctlInfo: { name: 'msgctl', args: [bare] },
   semget: { args: [key, bare, getFlags] },
+  semop: { args: [bare, steps, bare] },
+  semopRepeated: { name: 'semop', args: [bare, step, (times) => `${times} times`] },
   semctlGet: { name: 'semctl', args: [bare, bare, bare] },
   semctlGetAll: { name: 'semctl GETALL' },
   semctlSetValue: { name: 'semctl SETVAL' },
