@@ -151,6 +151,8 @@ export function attachedRules(sha: Area): void {
       await depart(home, holder, departureOf(world), armFlags(world))
       await depart(home, other, departureOf(world), armFlags(world))
       const left = await status()
+      // A segment of the namespace that they are in now: nobody attaches it.
+      const bystander = await makeBystander(holder, segment, world)
       const first = await holder.spawn('child')
       const second = await first.spawn('its child')
       const third = await second.spawn('and its child')
@@ -158,6 +160,7 @@ export function attachedRules(sha: Area): void {
         [holder, first, second, third].map(procPid),
       )
       const forked = await status()
+      const { nattch: attachedByChildren } = await holder.shmctlStat(bystander)
       await third.killAndReap()
       const killed = await status()
       await second.exitAndReap()
@@ -187,6 +190,7 @@ export function attachedRules(sha: Area): void {
         detaches,
         detached: detached.nattch,
         detachedNoted: detached.lpid === pid,
+        bystander: [attachedByChildren, (await holder.shmctlStat(bystander)).nattch],
       }
     },
     treatment: () => COUNTS,
@@ -369,4 +373,19 @@ const COUNTS = {
   detaches: 0,
   detached: 1,
   detachedNoted: true,
+  bystander: [0, 0],
+}
+
+/** A segment of the member's present namespace; in a young one it has the identifier of the segment of its old one. */
+async function makeBystander(
+  member: Member,
+  segment: number,
+  { arm, fresh }: ComparisonWorld,
+): Promise<number> {
+  const key = fresh.key()
+  if (arm === 'treatment') {
+    const equal = await member.try.makeWithIdentifier('shm', key, segment, 8)
+    if (!failed(equal)) return equal
+  }
+  return member.shmget(key, BYTES, IPC_CREAT | IPC_EXCL | 0o600)
 }

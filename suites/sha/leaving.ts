@@ -5,6 +5,11 @@ import { joinAs } from '../../fixtures/lifetime.ts'
 import { type Area, CLONE, cloneBits } from '../../fixtures/rules.ts'
 
 const FILE = '/proc/sys/kernel/shm_rmid_forced'
+/** The variant where makers leave by CLONE_NEWIPC with one more flag each. */
+const BESIDE = 'makers with one more flag each'
+/** The variant where one thread of a process leaves, and the other stays. */
+const THREAD = 'one thread of a process'
+const FLAGS_BESIDE = ['NEWNS', 'NEWPID', 'NEWUTS', 'NEWUSER'] as const
 const ARMS = { treatment: 'shm_rmid_forced is 1', control: 'it is 0' }
 
 /** Adds the rules. */
@@ -16,8 +21,39 @@ export function leavingRules(sha: Area): void {
     since: '3.17',
     arms: { treatment: 'the maker unshared NEWIPC', control: 'the maker unshared the rest of the flags' },
     flags: 'with NEWIPC',
-    async experiment({ outer, arm, flags, fresh }) {
+    variants: ['one maker', BESIDE, THREAD],
+    variantNeeds: { [BESIDE]: ['PID_NS', 'UTS_NS', 'USER_NS'] },
+    async experiment({ outer, arm, flags, fresh, variant }) {
       const home = await outer.spawn('home', ['NEWIPC'])
+      if (variant === BESIDE) {
+        const segments = await Promise.all(
+          FLAGS_BESIDE.map(async (flag) => {
+            const maker = await home.spawn('maker')
+            const key = fresh.key()
+            const segment = await makeSegment(maker, key)
+            await maker.unshare(cloneBits(arm === 'treatment' ? ['NEWIPC', flag] : [flag]))
+            return { flag, key, segment }
+          }),
+        )
+        await home.writeFile(FILE, '1')
+        const seen: Record<string, string> = {}
+        for (const { flag, key, segment } of segments) seen[flag] = await segmentIs(home, segment, key)
+        return seen
+      }
+      if (variant === THREAD) {
+        const leader = await home.spawn('leader')
+        const [thread] = await leader.withThreads('thread')
+        if (!thread) throw new Error('withThreads gave no thread')
+        const keys = [fresh.key(), fresh.key()] as const
+        const leaders = await makeSegment(leader, keys[0])
+        const threads = await makeSegment(thread, keys[1])
+        await thread.unshare(arm === 'treatment' ? CLONE.NEWIPC : CLONE.NEWUTS)
+        await home.writeFile(FILE, '1')
+        return {
+          leaders: await segmentIs(home, leaders, keys[0]),
+          threads: await segmentIs(home, threads, keys[1]),
+        }
+      }
       const keys = [fresh.key(), fresh.key(), fresh.key()] as const
       const maker = await home.spawn('maker')
       const segment = await makeSegment(maker, keys[0])
@@ -40,22 +76,32 @@ export function leavingRules(sha: Area): void {
         maker: await maker.try.ping(),
       }
     },
-    treatment: () => ({
-      left: 'there',
-      afterwards: 'gone',
-      attached: 'there',
-      homes: 'there',
-      detached: 'gone',
-      maker: 0,
-    }),
-    control: () => ({
-      left: 'there',
-      afterwards: 'there',
-      attached: 'there',
-      homes: 'there',
-      detached: 'gone',
-      maker: 0,
-    }),
+    treatment: (_, { variant }) =>
+      variant === BESIDE
+        ? { NEWNS: 'gone', NEWPID: 'gone', NEWUTS: 'gone', NEWUSER: 'gone' }
+        : variant === THREAD
+          ? { leaders: 'there', threads: 'gone' }
+          : {
+              left: 'there',
+              afterwards: 'gone',
+              attached: 'there',
+              homes: 'there',
+              detached: 'gone',
+              maker: 0,
+            },
+    control: (_, { variant }) =>
+      variant === BESIDE
+        ? { NEWNS: 'there', NEWPID: 'there', NEWUTS: 'there', NEWUSER: 'there' }
+        : variant === THREAD
+          ? { leaders: 'there', threads: 'there' }
+          : {
+              left: 'there',
+              afterwards: 'there',
+              attached: 'there',
+              homes: 'there',
+              detached: 'gone',
+              maker: 0,
+            },
   })
 
   sha.comparison('SHA-15', {
