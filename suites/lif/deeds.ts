@@ -130,6 +130,25 @@ const segmentCalls: Deeds = async (caller, { fresh }) => {
   await caller.try.shmctlRemove(segment)
 }
 
+/** Calls whose caller is killed while it waits in them. */
+const unfinishedCalls: Deeds = async (caller, { fresh }) => {
+  const empty = await caller.msgget(fresh.key(), NEW)
+  const full = await caller.msgget(fresh.key(), NEW)
+  await caller.msgctlSet(full, { uid: await caller.geteuid(), gid: 0, mode: 0o600, qbytes: 1 })
+  await caller.msgsnd(full, 1, 'm', IPC_NOWAIT)
+  const set = await caller.semget(fresh.key(), 1, NEW)
+  const calls: readonly ((waiter: Member) => Promise<unknown>)[] = [
+    (waiter) => waiter.block.msgrcv(empty, 64, 1, 0),
+    (waiter) => waiter.block.msgsnd(full, 1, 'm', 0),
+    (waiter) => waiter.block.semop(set, [{ index: 0, change: -1, flags: SEM_UNDO }]),
+  ]
+  for (const call of calls) {
+    const waiter = await caller.spawn('waiter')
+    await call(waiter)
+    await waiter.killAndReap()
+  }
+}
+
 const queueCalls: Deeds = async (caller, { fresh }) => {
   const name = fresh.name()
   const queue = await caller.mq_create(name, NEW_QUEUE | O_NONBLOCK)
@@ -149,7 +168,12 @@ const queueCalls: Deeds = async (caller, { fresh }) => {
   const registered = await caller.spawn('registered', [], { keep: [queue] })
   await registered.mq_notify(queue, SIGUSR1)
   await registered.exitAndReap()
-  await caller.close(await caller.mq_open(name, O_RDONLY))
+  // Killed while it waits.
+  const waiting = await caller.mq_open(name, O_RDONLY)
+  const waiter = await caller.spawn('waiter', [], { keep: [waiting] })
+  await waiter.block.mq_receive_blocking(waiting)
+  await waiter.killAndReap()
+  await caller.close(waiting)
   await caller.mq_unlink(name)
   await caller.try.mq_unlink(name)
   await caller.close(queue)
@@ -320,7 +344,7 @@ function oneAfterAnother(...all: Deeds[]): Deeds {
 
 /** Every group by its name. */
 export const DEEDS: Readonly<Record<string, Deeds>> = {
-  'System V calls': oneAfterAnother(messageQueueCalls, semaphoreCalls, segmentCalls),
+  'System V calls': oneAfterAnother(messageQueueCalls, semaphoreCalls, segmentCalls, unfinishedCalls),
   'queue calls': oneAfterAnother(queueCalls, refusedQueues, mountedQueues),
   'calls about namespaces': oneAfterAnother(questions, joins, otherNamespaces),
   'files of /proc': procFiles,
