@@ -63,6 +63,9 @@ export function translationRules(prc: Area): void {
       await inner.mount('proc', '/proc', 'proc')
       const outers = pids(await readTable(outer, path))
       const usersOwnPid = await inner.getpid()
+      // Its children are to be in a new pid namespace; it stays in its own.
+      const expecting = await outer.spawn('process that unshared NEWPID')
+      await expecting.unshare(CLONE.NEWPID)
       const { whileOpen, afterClose } = await heldPidNamespace(world, path)
       return {
         makersPid: await outer.getpid(),
@@ -70,6 +73,7 @@ export function translationRules(prc: Area): void {
         usersOwnPid,
         translated: inner.pid === usersOwnPid || !(Array.isArray(outers) && outers[1] === usersOwnPid),
         outers,
+        unshareds: pids(await readTable(expecting, path)),
         inners,
         openedInsideReadOutside: pids(await readOpenTable(outer, openedInside)),
         openedOutsideReadInside: byEarly,
@@ -82,6 +86,7 @@ export function translationRules(prc: Area): void {
     treatment: ({ makersPid, usersPid }) => ({
       usersOwnPid: 1,
       outers: [makersPid, usersPid],
+      unshareds: [makersPid, usersPid],
       inners: [0, 1],
       openedInsideReadOutside: [0, 1],
       openedOutsideReadInside: [makersPid, usersPid],
@@ -93,6 +98,7 @@ export function translationRules(prc: Area): void {
     control: ({ makersPid, usersPid }) => ({
       usersOwnPid: usersPid,
       outers: [makersPid, usersPid],
+      unshareds: [makersPid, usersPid],
       inners: [makersPid, usersPid],
       openedInsideReadOutside: [makersPid, usersPid],
       openedOutsideReadInside: [makersPid, usersPid],
