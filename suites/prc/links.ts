@@ -93,7 +93,7 @@ export function linkRules(prc: Area): void {
   })
 
   prc.comparison('PRC-12', {
-    says: 'to read or follow the link of a process one must be allowed to read that process (EACCES); a zombie has none (ENOENT)',
+    says: 'to read or follow the link of a process one must be allowed to read that process (EACCES), by the filesystem ids, not the real ones; a zombie has none (ENOENT)',
     source: ['namespaces(7)', 'ptrace(2)', 'fs/proc/namespaces.c: proc_ns_get_link'],
     needs: ['CAP_SETUID', 'CAP_SYS_PTRACE', 'processes in sight'],
     since: '4.5',
@@ -117,8 +117,14 @@ export function linkRules(prc: Area): void {
       if (arm === 'control') await target.becomeUser(uid)
       const path = `/proc/${await target.readlink('/proc/self')}/ns/ipc`
       const byUser = await access(user, path)
+      // Really root, but a user to the file system.
+      const acting = await outer.spawn('root with the user’s filesystem ids')
+      await acting.setresgid(0, uid, uid)
+      await acting.setresuid(0, uid, uid)
+      const byActing = await access(acting, path)
       const byRoot = await access(outer, path)
-      if (arm === 'control') return { byUser, byRoot, ownLink: await access(user, '/proc/self/ns/ipc') }
+      if (arm === 'control')
+        return { byUser, byActing, byRoot, ownLink: await access(user, '/proc/self/ns/ipc') }
       // Killed and not yet waited for.
       await outer.kill(target.pid, SIGKILL)
       await eventually(
@@ -127,16 +133,18 @@ export function linkRules(prc: Area): void {
       )
       const ofZombie = await access(outer, path)
       await outer.waitpid(target.pid)
-      return { byUser, byRoot, ofZombie, ofNobody: await access(outer, path) }
+      return { byUser, byActing, byRoot, ofZombie, ofNobody: await access(outer, path) }
     },
     treatment: () => ({
       byUser: [EACCES, EACCES, EACCES],
+      byActing: [EACCES, EACCES, EACCES],
       byRoot: ['read', 'followed', 'opened'],
       ofZombie: [ENOENT, ENOENT, ENOENT],
       ofNobody: [ENOENT, ENOENT, ENOENT],
     }),
     control: () => ({
       byUser: ['read', 'followed', 'opened'],
+      byActing: ['read', 'followed', 'opened'],
       byRoot: ['read', 'followed', 'opened'],
       ownLink: ['read', 'followed', 'opened'],
     }),
