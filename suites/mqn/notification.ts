@@ -137,12 +137,12 @@ export function addNotification(mqn: Area): void {
   })
 
   mqn.comparison('MQN-15', {
-    says: 'the registrant gives its registration up by closing any descriptor of the queue, from whichever IPC namespace, or by its end; nobody else does, not one of the same pid in another pid namespace',
-    source: ['mq_notify(3)', 'ipc/mqueue.c: mqueue_flush_file'],
+    says: 'the registrant gives its registration up by mq_notify(3) of no event or by closing any descriptor of the queue, from whichever IPC namespace, or by its end; nobody else does, not one of the same pid in another pid namespace',
+    source: ['mq_notify(3)', 'ipc/mqueue.c: mqueue_flush_file, do_mq_notify'],
     needs: ['POSIX_MQUEUE', 'mq_notify', 'PID_NS'],
-    variants: ['a duplicate', 'another open', 'the end of the process'],
+    variants: ['a duplicate', 'another open', 'the end of the process', 'no event'],
     flags: 'with NEWIPC',
-    arms: { treatment: 'closed by the registrant', control: 'closed by other processes' },
+    arms: { treatment: 'by the registrant', control: 'by other processes' },
     async experiment({ outer, arm, flags, variant, fresh }) {
       const name = fresh.name()
       const queue = await outer.mq_create(name, NEW_QUEUE)
@@ -158,6 +158,7 @@ export function addNotification(mqn: Area): void {
       for (const closer of arm === 'treatment' ? [registrant] : [other, namesake])
         if (variant === 'a duplicate') await closer.close(await closer.dup(queue))
         else if (variant === 'another open') await closer.close(second)
+        else if (variant === 'no event') await closer.mq_notify_remove(queue)
         else await closer.exitAndReap()
       return { registered, before, after: await neighbour.try.mq_notify(queue, 0) }
     },
