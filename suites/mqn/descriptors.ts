@@ -33,6 +33,8 @@ import { watchNamespace } from '../../fixtures/sensors.ts'
 
 /** Every call with it is answered at once by something the rule does; four of them must fit in one cell. */
 const PATIENCE_MS = 8000
+/** At the end of its time poll(2) looks once more, and finds what it was never woken for. */
+const NO_TIMEOUT = -1
 
 export function addDescriptors(mqn: Area): void {
   mqn.comparison('MQN-06', {
@@ -279,24 +281,39 @@ export function addDescriptors(mqn: Area): void {
       const limit = send ? PATIENCE_MS : 50
       const empty = await inner.try[call](queue, both, 0)
 
-      const innerWaits = await poller.block[call](queue, POLLIN, PATIENCE_MS)
+      const innerWaits = await poller.block[call](queue, POLLIN, NO_TIMEOUT)
       if (send) await outer.mq_send(queue, 'from outside')
       const innerReady = await innerWaits.within(limit)
       const innerSees = await inner.try[call](queue, both, 0)
       if (send) await outer.try.mq_receive(queue)
 
-      const outerWaits = await resident.block[call](queue, POLLIN, PATIENCE_MS)
+      const outerWaits = await resident.block[call](queue, POLLIN, NO_TIMEOUT)
       if (send) await inner.try.mq_send(queue, 'from inside')
       const outerReady = await outerWaits.within(limit)
       const outerSees = await outer.try[call](queue, both, 0)
       if (!send) return { empty, innerReady, innerSees, outerReady, outerSees }
 
       // Now the queue is full: whoever waits for room sees it when the other side makes some.
-      const innerWaitsForRoom = await poller.block[call](queue, POLLOUT, PATIENCE_MS)
+      const innerWaitsForRoom = await poller.block[call](queue, POLLOUT, NO_TIMEOUT)
       const blocked = innerWaitsForRoom.state()
       await outer.try.mq_receive(queue)
       const innerRoom = await innerWaitsForRoom.within(limit)
-      return { empty, innerReady, innerSees, outerReady, outerSees, blocked, innerRoom }
+      await inner.mq_send(queue, 'full again')
+      const outerWaitsForRoom = await resident.block[call](queue, POLLOUT, NO_TIMEOUT)
+      const outerBlocked = outerWaitsForRoom.state()
+      await inner.try.mq_receive(queue)
+      const outerRoom = await outerWaitsForRoom.within(limit)
+      return {
+        empty,
+        innerReady,
+        innerSees,
+        outerReady,
+        outerSees,
+        blocked,
+        innerRoom,
+        outerBlocked,
+        outerRoom,
+      }
     },
     treatment: () => ({
       empty: POLLOUT,
@@ -306,6 +323,8 @@ export function addDescriptors(mqn: Area): void {
       outerSees: POLLIN,
       blocked: 'blocked',
       innerRoom: POLLOUT,
+      outerBlocked: 'blocked',
+      outerRoom: POLLOUT,
     }),
     control: () => ({
       empty: POLLOUT,
