@@ -300,6 +300,18 @@ const otherNamespaces: Deeds = async (caller) => {
   await limited.exitAndReap()
 }
 
+/** Root of a user namespace that does not own the IPC namespace: it is refused to him. */
+const foreignRoot: Deeds = async (caller) => {
+  const root = await caller.spawn('root of a user namespace', ['NEWUSER', 'NEWNS'])
+  await writeMaps(caller, root)
+  const nsfd = await root.open('/proc/self/ns/ipc', O_RDONLY)
+  await root.try.ioctl(nsfd, NS_GET_USERNS)
+  await root.try.mount('mqueue', '/dev', 'mqueue')
+  const context = await root.try.fsopen('mqueue')
+  if (!failed(context)) await root.try.fsconfigCreate(context)
+  await root.exitAndReap()
+}
+
 const procFiles: Deeds = async (caller) => {
   await caller.readdir('/proc/sysvipc')
   for (const family of ['msg', 'sem', 'shm']) {
@@ -346,7 +358,7 @@ function oneAfterAnother(...all: Deeds[]): Deeds {
 export const DEEDS: Readonly<Record<string, Deeds>> = {
   'System V calls': oneAfterAnother(messageQueueCalls, semaphoreCalls, segmentCalls, unfinishedCalls),
   'queue calls': oneAfterAnother(queueCalls, refusedQueues, mountedQueues),
-  'calls about namespaces': oneAfterAnother(questions, joins, otherNamespaces),
+  'calls about namespaces': oneAfterAnother(questions, joins, otherNamespaces, foreignRoot),
   'files of /proc': procFiles,
   'forced removal': forcedRemoval,
 }
