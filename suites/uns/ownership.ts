@@ -18,7 +18,7 @@ import {
   O_RDONLY,
   procPid,
 } from '../../fixtures/rules.ts'
-import { overflowIds, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
+import { type MapLine, overflowIds, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
 
 /** Orders of making the two, and which step's user namespace owns the IPC namespace: -1 is the outer one. */
 const ORDERS: Readonly<Record<string, { steps: readonly (readonly Flag[])[]; owner: number }>> = {
@@ -42,6 +42,9 @@ const ORDERS: Readonly<Record<string, { steps: readonly (readonly Flag[])[]; own
 
 /** Ids inside the viewer's map; outside they are fresh users. */
 const INSIDE = { creator: 100, group: 101 }
+
+/** Root of a user namespace who is not root outside it. */
+const ANOTHER_ROOT = 'root who is another user outside'
 
 export function addOwnership(uns: Area): void {
   uns.comparison('UNS-01', {
@@ -231,16 +234,19 @@ export function addOwnership(uns: Area): void {
     source: ['user_namespaces(7)', 'capabilities(7) CAP_DAC_OVERRIDE', 'fs/namei.c: generic_permission'],
     needs: ['POSIX_MQUEUE', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
     since: '4.8',
-    variants: ['root', 'root without capabilities', 'the owner', 'another user'],
+    variants: ['root', 'root without capabilities', 'the owner', 'another user', ANOTHER_ROOT],
     flags: [['NEWUSER'], ['NEWUSER', 'NEWIPC']],
     arms: { treatment: 'the owner is not mapped', control: 'the owner is mapped' },
     async experiment({ outer, arm, flags, variant, fresh }) {
       const [owner, another] = [fresh.uid(), fresh.uid()]
-      const map = [
-        [0, 0, 1],
-        [20, another, 1],
-        ...(arm === 'control' ? ([[10, owner, 1]] as const) : []),
-      ] as const
+      const map: MapLine[] =
+        variant === ANOTHER_ROOT
+          ? [[0, another, 1]]
+          : [
+              [0, 0, 1],
+              [20, another, 1],
+            ]
+      if (arm === 'control') map.push([10, owner, 1])
       const extra = flags.filter((flag) => flag !== 'NEWUSER')
       const inner = await spawnInUserNamespace(outer, 'inner', extra, map)
       const name = fresh.name()
@@ -255,8 +261,10 @@ export function addOwnership(uns: Area): void {
       const made = await maker.try.mq_create(name, NEW_QUEUE)
       const viewer = await inner.spawn('viewer')
       if (variant === 'another user') await viewer.becomeUser(20)
+      // All capabilities of his user namespace, and not the directory's owner.
+      if (variant === ANOTHER_ROOT) await viewer.becomeUser(0)
       if (variant === 'the owner' && arm === 'control') await viewer.becomeUser(10)
-      if (variant !== 'root') await viewer.setCapabilities([], true)
+      if (variant !== 'root' && variant !== ANOTHER_ROOT) await viewer.setCapabilities([], true)
       const opened = await foundByName(viewer, name)
       const unlinked = await viewer.try.mq_unlink(name)
       return { made: failed(made) ? made : 'made', opened, unlinked, left: await foundByName(maker, name) }
@@ -265,16 +273,21 @@ export function addOwnership(uns: Area): void {
       flags.includes('NEWIPC')
         ? // A queue file system of that user namespace cannot hold a file of an unmapped user at all.
           { made: EOVERFLOW, opened: ENOENT, unlinked: ENOENT, left: ENOENT }
-        : { made: 'made', opened: EACCES, ...unlinkedBy(variant) },
+        : { made: 'made', opened: EACCES, ...unlinkedBy(variant, 'unmapped') },
     control: (_seen, { variant }) => ({
       made: 'made',
-      opened: variant === 'root' || variant === 'the owner' ? 'found' : EACCES,
-      ...unlinkedBy(variant),
+      opened: ['root', 'the owner', ANOTHER_ROOT].includes(variant) ? 'found' : EACCES,
+      ...unlinkedBy(variant, 'mapped'),
     }),
   })
 }
 
-/** In a sticky directory the directory's owner may unlink as well: root, who made the IPC namespace. */
-function unlinkedBy(variant: string) {
-  return variant === 'another user' ? { unlinked: EPERM, left: 'found' } : { unlinked: 0, left: ENOENT }
+/**
+ * In a sticky directory the directory's owner may unlink as well: root, who made the IPC namespace. So may
+ * CAP_FOWNER, over files of owners that its user namespace maps.
+ */
+function unlinkedBy(variant: string, owner: 'mapped' | 'unmapped') {
+  return variant === 'another user' || (variant === ANOTHER_ROOT && owner === 'unmapped')
+    ? { unlinked: EPERM, left: 'found' }
+    : { unlinked: 0, left: ENOENT }
 }
