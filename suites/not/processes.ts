@@ -20,6 +20,7 @@ import {
   O_EXCL,
   O_RDONLY,
   O_RDWR,
+  type Outcome,
   oneOf,
   PROCESS_KEYRING,
   PTRACE_SEIZE,
@@ -46,6 +47,22 @@ function seesPids(relation: Relation): boolean {
   return relation.pid === 'same' || relation.pid === 'actor-below'
 }
 
+/** Whether the observer can signal by a pidfd at all, tried on itself. */
+async function signalsByPidfd({ observer, note }: VisibilityWorld): Promise<boolean> {
+  const sent = await sendByPidfd(observer, await observer.getpid(), 0)
+  if (failed(sent)) note(`no signal can be sent by a pidfd (${sent.errno})`)
+  return !failed(sent)
+}
+
+/** pidfd_open(2) and pidfd_send_signal(2). */
+async function sendByPidfd(sender: Member, pid: number, signal = SIGUSR1): Promise<Outcome<number>> {
+  const pidfd = await sender.try.pidfd_open(pid)
+  if (failed(pidfd)) return pidfd
+  const sent = await sender.try.pidfd_send_signal(pidfd, signal)
+  await sender.close(pidfd)
+  return sent
+}
+
 /**
  * Looks for an object in /dev/shm from a child of the observer with a fresh tmpfs there: 'not permitted'
  * where the observer cannot make one.
@@ -65,27 +82,43 @@ async function behindFreshTmpfs<Value>(
 
 export function addProcessRules(not: Area): void {
   not.visibility('NOT-03', {
-    says: 'signals reach processes of other IPC namespaces; only a pid namespace hides them',
-    source: ['signal(7)', 'kill(2)', 'pid_namespaces(7)', 'ipc_namespaces(7) (what it isolates)'],
+    says: 'signals to a process, to its process group and by a pidfd reach processes of other IPC namespaces; only a pid namespace hides them',
+    source: [
+      'signal(7)',
+      'kill(2)',
+      'pidfd_send_signal(2)',
+      'pid_namespaces(7)',
+      'ipc_namespaces(7) (what it isolates)',
+    ],
     aboutFlags: ['NEWPID'],
-    async experiment({ actor, observer, relation }) {
+    async experiment(world) {
+      const { actor, observer, relation } = world
       const target = await actor.spawn('target')
+      // The leader of a process group of its own, with no other process in it.
+      await target.setsid()
       await target.blockSignals([SIGUSR1])
       const silent = await target.try.sigtimedwait([SIGUSR1], 0)
       const pid = Number(await procPid(target))
       // A number of another pid namespace may be somebody else's here: only asked for, never signalled.
       const sent = await observer.try.kill(pid, seesPids(relation) ? SIGUSR1 : 0)
-      const received = await target.try.sigtimedwait([SIGUSR1], seesPids(relation) ? 5000 : 0)
-      await target.exitAndReap()
-      return {
-        pid,
-        silent,
-        sent,
-        received: failed(received) ? received : { signal: received.signal, code: received.code },
+      const receive = async () => {
+        const received = await target.try.sigtimedwait([SIGUSR1], seesPids(relation) ? 5000 : 0)
+        return failed(received) ? received : { signal: received.signal, code: received.code }
       }
+      const received = await receive()
+      const otherwise = seesPids(relation)
+        ? {
+            toGroup: { sent: await observer.try.kill(-pid, SIGUSR1), received: await receive() },
+            byPidfd: (await signalsByPidfd(world))
+              ? { sent: await sendByPidfd(observer, pid), received: await receive() }
+              : 'not possible',
+          }
+        : {}
+      await target.exitAndReap()
+      return { pid, silent, sent, received, ...otherwise }
     },
-    shared: ({ pid }, { relation }) => signals(pid, relation),
-    isolated: ({ pid }, { relation }) => signals(pid, relation),
+    shared: ({ pid, byPidfd }, { relation }) => signals(pid, relation, byPidfd),
+    isolated: ({ pid, byPidfd }, { relation }) => signals(pid, relation, byPidfd),
   })
 
   not.visibility('NOT-04', {
@@ -292,8 +325,15 @@ async function spendLock(member: Member, uid: number): Promise<unknown> {
 /** A number that low may well be in use in the observer's pid namespace too. */
 const LOW_PID = 64
 
-function signals(pid: number, relation: Relation): Readonly<Record<string, unknown>> {
-  if (seesPids(relation)) return { silent: EAGAIN, sent: 0, received: { signal: SIGUSR1, code: SI_USER } }
+function signals(pid: number, relation: Relation, byPidfd: unknown): Readonly<Record<string, unknown>> {
+  const came = { sent: 0, received: { signal: SIGUSR1, code: SI_USER } }
+  if (seesPids(relation))
+    return {
+      silent: EAGAIN,
+      ...came,
+      toGroup: came,
+      byPidfd: byPidfd === 'not possible' ? 'not possible' : came,
+    }
   return { silent: EAGAIN, ...(pid > LOW_PID ? { sent: ESRCH } : {}), received: EAGAIN }
 }
 

@@ -171,6 +171,9 @@ export const descriptorOperations = {
   },
   /** pidfd_open(2). */
   pidfd_open: (pid: number, flags = 0): number => syscall('pidfd_open', pid, flags),
+  /** pidfd_send_signal(2), with what kill(2) would say of the sender. */
+  pidfd_send_signal: (pidfd: number, signal: number): number =>
+    syscall('pidfd_send_signal', pidfd, signal, 0, 0),
   /** pidfd_getfd(2). */
   pidfd_getfd: (pidfd: number, descriptor: number): number => syscall('pidfd_getfd', pidfd, descriptor, 0),
 }
