@@ -19,26 +19,45 @@ import {
   oneOf,
   succeeds,
 } from '../../fixtures/rules.ts'
-import { oneLine, readSysctl, SYSCTL_NEEDS, sysctl, writeSysctl } from '../../fixtures/sysctls.ts'
+import {
+  ofEach,
+  oneLine,
+  readSysctl,
+  SYSCTL_GROUP_NEEDS,
+  SYSCTL_GROUPS,
+  type Sysctl,
+  sysctl,
+  sysctlsOf,
+  valueOnce,
+  withEach,
+  writeSysctl,
+} from '../../fixtures/sysctls.ts'
 
-/** One file of each kind: an int, an unsigned long, an array, and one of a directory of its own. */
-const FILES = ['msgmax', 'shmall', 'sem', 'queues_max'] as const
-/** What the file refuses after its third telling value was written, and how. */
-const REFUSED: Readonly<Record<string, { text: string; refusal: unknown }>> = {
-  msgmax: { text: '-1', refusal: EINVAL },
-  // Swallowed whole before 5.19.
-  shmall: { text: '-1', refusal: oneOf(EINVAL, '-1'.length) },
-  // The fourth is above every kernel’s bound. The other three are taken all the same, so they are those of before.
-  sem: { text: '32003 1024000003 503 16777217', refusal: ERANGE },
-  queues_max: { text: '2147483648', refusal: EINVAL },
-  shm_rmid_forced: { text: '2', refusal: EINVAL },
+/** What a file refuses after its third telling value was written, and how. */
+function refusedBy({ name }: Sysctl): { text: string; refusal: unknown } {
+  switch (name) {
+    // Swallowed whole before 5.19.
+    case 'shmmax':
+    case 'shmall':
+      return { text: '-1', refusal: oneOf(EINVAL, '-1'.length) }
+    // The fourth is above every kernel’s bound. The other three are taken all the same, so they are those of before.
+    case 'sem':
+      return { text: '32003 1024000003 503 16777217', refusal: ERANGE }
+    case 'auto_msgmni':
+    case 'shm_rmid_forced':
+      return { text: '2', refusal: EINVAL }
+    case 'queues_max':
+      return { text: '2147483648', refusal: EINVAL }
+    default:
+      return { text: '-1', refusal: EINVAL }
+  }
 }
 /** The file whose writing does more than change a value. */
 const FORCED = 'shm_rmid_forced'
 const CHILDS = { treatment: 'the other has an IPC namespace of its own', control: 'both share one' }
 
 /** Whether a sysctl belongs to the namespace it was opened in (since 5.19), or to its user. */
-async function bindsAtOpen(world: ComparisonWorld, path: string): Promise<boolean> {
+async function bindsAtOpen(world: ComparisonWorld, { path }: Sysctl): Promise<boolean> {
   const other = await world.stranger()
   // Held open together: an inode that nobody holds may be made again.
   const [here, there] = [await world.outer.open(path, O_RDONLY), await other.open(path, O_RDONLY)]
@@ -63,41 +82,51 @@ export function bindingRules(sys: Area): void {
   sys.comparison('SYS-08', {
     says: 'a path of an IPC sysctl leads to the file of whoever opens it, through every procfs instance and every /proc/PID/root',
     source: ['ipc/ipc_sysctl.c: set_lookup', 'fs/proc/proc_sysctl.c: proc_sys_lookup'],
-    variants: FILES,
-    variantNeeds: SYSCTL_NEEDS,
+    variants: SYSCTL_GROUPS,
+    variantNeeds: SYSCTL_GROUP_NEEDS,
     arms: CHILDS,
     flags: [['NEWIPC', 'NEWNS']],
     async experiment({ outer, enter, arm, variant, flags }) {
-      const { path, telling } = sysctl(variant)
+      const files = await sysctlsOf(variant, outer)
       const inner = await enter('inner', {
         flags: arm === 'control' ? flags.filter((flag) => flag !== 'NEWIPC') : flags,
       })
-      const theirs = `/proc/${await inner.readlink('/proc/self')}/root${path}`
-      const ours = `/proc/${await outer.readlink('/proc/self')}/root${path}`
-      await outer.writeFile(path, telling[0])
-      if (arm === 'treatment') await inner.writeFile(path, telling[1])
-      const throughTheirRoot = await readSysctl(outer, theirs)
-      const throughOurRoot = await readSysctl(inner, ours)
+      const theirs = `/proc/${await inner.readlink('/proc/self')}/root`
+      const ours = `/proc/${await outer.readlink('/proc/self')}/root`
+      for (const { path, telling } of files) {
+        await outer.writeFile(path, telling[0])
+        if (arm === 'treatment') await inner.writeFile(path, telling[1])
+      }
+      const throughTheirRoot = await withEach(files, ({ path }) => readSysctl(outer, `${theirs}${path}`))
+      const throughOurRoot = await withEach(files, ({ path }) => readSysctl(inner, `${ours}${path}`))
       await inner.mount('proc', '/proc', 'proc')
       return {
+        files,
         throughTheirRoot,
         throughOurRoot,
-        throughTheirFreshProc: await readSysctl(outer, theirs),
-        throughOwnFreshProc: await readSysctl(inner, path),
+        throughTheirFreshProc: await withEach(files, ({ path }) => readSysctl(outer, `${theirs}${path}`)),
+        throughOwnFreshProc: await withEach(files, ({ path }) => readSysctl(inner, path)),
       }
     },
-    treatment: (_seen, { variant: name }) => ({
-      throughTheirRoot: sysctl(name).telling[0],
-      throughOurRoot: sysctl(name).telling[1],
-      throughTheirFreshProc: sysctl(name).telling[0],
-      throughOwnFreshProc: sysctl(name).telling[1],
-    }),
-    control: (_seen, { variant: name }) => ({
-      throughTheirRoot: sysctl(name).telling[0],
-      throughOurRoot: sysctl(name).telling[0],
-      throughTheirFreshProc: sysctl(name).telling[0],
-      throughOwnFreshProc: sysctl(name).telling[0],
-    }),
+    treatment({ files }) {
+      const outers = ofEach(files, (file) => valueOnce(file, 0))
+      const inners = ofEach(files, (file) => valueOnce(file, 1))
+      return {
+        throughTheirRoot: outers,
+        throughOurRoot: inners,
+        throughTheirFreshProc: outers,
+        throughOwnFreshProc: inners,
+      }
+    },
+    control({ files }) {
+      const both = ofEach(files, (file) => valueOnce(file, 0))
+      return {
+        throughTheirRoot: both,
+        throughOurRoot: both,
+        throughTheirFreshProc: both,
+        throughOwnFreshProc: both,
+      }
+    },
   })
 
   sys.comparison('SYS-09', {
@@ -107,32 +136,32 @@ export function bindingRules(sys: Area): void {
       'ipc/mq_sysctl.c: setup_mq_sysctls',
     ],
     since: '5.19',
-    variants: [...FILES, FORCED],
-    variantNeeds: SYSCTL_NEEDS,
+    variants: SYSCTL_GROUPS,
+    variantNeeds: SYSCTL_GROUP_NEEDS,
     arms: { treatment: 'the holder left its IPC namespace', control: 'the holder stayed' },
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
-      // The third value of shm_rmid_forced is 1, which takes orphans away.
-      const { path, telling } = sysctl(variant)
-      const [, before, written] = telling
-      const binds = await bindsAtOpen(world, path)
+      const files = await sysctlsOf(variant, outer)
+      const binds = await bindsAtOpen(world, files[0] as Sysctl)
       const holder = await outer.spawn('holder')
-      await outer.writeFile(path, before)
-      const descriptor = await holder.open(path, O_RDWR)
+      for (const { path, telling } of files) await outer.writeFile(path, telling[1])
+      const opened = await withEach(files, ({ path }) => holder.open(path, O_RDWR))
       if (arm === 'treatment') await holder.unshare(CLONE.NEWIPC)
-      const read = await readFrom(holder, descriptor)
-      const write = async (text: string): Promise<unknown> => {
-        await holder.lseek(descriptor, 0)
-        return holder.try.write(descriptor, text)
+      const read = await withEach(files, ({ name }) => readFrom(holder, opened[name] as number))
+      const write = async ({ name }: Sysctl, text: string): Promise<unknown> => {
+        await holder.lseek(opened[name] as number, 0)
+        return holder.try.write(opened[name] as number, text)
       }
       const keys = { left: fresh.key(), holders: fresh.key() }
       const orphans =
         variant === FORCED
           ? { left: await makeOrphan(outer, keys.left), holders: await makeOrphan(holder, keys.holders) }
           : undefined
-      const wrote = await write(written)
-      const invalid = await write(REFUSED[variant]?.text ?? '')
+      // The third value of shm_rmid_forced is 1, which takes orphans away.
+      const wrote = await withEach(files, (file) => write(file, file.telling[2]))
+      const invalid = await withEach(files, (file) => write(file, refusedBy(file).text))
       return {
+        files,
         binds,
         read,
         wrote,
@@ -140,42 +169,32 @@ export function bindingRules(sys: Area): void {
         // Looked for first: reading the file takes orphans away as well.
         leftOrphan: orphans && (await segmentIs(outer, orphans.left, keys.left)),
         holdersOrphan: orphans && (await segmentIs(holder, orphans.holders, keys.holders)),
-        leftReads: await readSysctl(outer, path),
-        holderReads: await readSysctl(holder, path),
+        leftReads: await withEach(files, ({ path }) => readSysctl(outer, path)),
+        holderReads: await withEach(files, ({ path }) => readSysctl(holder, path)),
       }
     },
-    treatment({ binds }, { variant: name }) {
-      const { telling, fresh } = sysctl(name)
-      const [, before, written] = telling
-      const orphan = (state: string) => (name === FORCED ? state : undefined)
-      const { refusal } = REFUSED[name] ?? {}
-      return binds
-        ? {
-            read: before,
-            wrote: succeeds,
-            invalid: refusal,
-            leftReads: written,
-            holderReads: fresh,
-            leftOrphan: orphan('gone'),
-            holdersOrphan: orphan('there'),
-          }
-        : {
-            read: fresh,
-            wrote: succeeds,
-            invalid: refusal,
-            leftReads: before,
-            holderReads: written,
-            leftOrphan: orphan('there'),
-            holdersOrphan: orphan('gone'),
-          }
-    },
-    control: (_seen, { variant: name }) => {
-      const [, before, written] = sysctl(name).telling
-      const gone = name === FORCED ? 'gone' : undefined
+    treatment({ binds, files }, { variant }) {
+      const before = ofEach(files, (file) => valueOnce(file, 1))
+      const written = ofEach(files, (file) => valueOnce(file, 2))
+      const untouched = ofEach(files, ({ fresh }) => fresh)
+      const orphan = (state: string) => (variant === FORCED ? state : undefined)
       return {
-        read: before,
-        wrote: succeeds,
-        invalid: REFUSED[name]?.refusal,
+        read: binds ? before : untouched,
+        wrote: ofEach(files, () => succeeds),
+        invalid: ofEach(files, (file) => refusedBy(file).refusal),
+        leftReads: binds ? written : before,
+        holderReads: binds ? untouched : written,
+        leftOrphan: orphan(binds ? 'gone' : 'there'),
+        holdersOrphan: orphan(binds ? 'there' : 'gone'),
+      }
+    },
+    control({ files }, { variant }) {
+      const written = ofEach(files, (file) => valueOnce(file, 2))
+      const gone = variant === FORCED ? 'gone' : undefined
+      return {
+        read: ofEach(files, (file) => valueOnce(file, 1)),
+        wrote: ofEach(files, () => succeeds),
+        invalid: ofEach(files, (file) => refusedBy(file).refusal),
         leftReads: written,
         holderReads: written,
         leftOrphan: gone,
@@ -192,59 +211,81 @@ export function bindingRules(sys: Area): void {
       'ipc/ipc_sysctl.c: ipc_permissions',
     ],
     since: '5.19',
-    variants: [...FILES, 'msg_next_id'],
-    variantNeeds: SYSCTL_NEEDS,
+    variants: SYSCTL_GROUPS,
+    variantNeeds: SYSCTL_GROUP_NEEDS,
     arms: { treatment: 'opened again from another IPC namespace', control: 'opened again from the same' },
     flags: [['NEWIPC', 'NEWNS']],
     async experiment(world) {
       const { outer, enter, arm, variant } = world
-      const { path, telling } = sysctl(variant)
-      const binds = await bindsAtOpen(world, path)
-      // A mount namespace that leaves with its member; any file serves to be mounted over.
+      const files = await sysctlsOf(variant, outer)
+      const binds = await bindsAtOpen(world, files[0] as Sysctl)
+      // A mount namespace that leaves with its member; any file serves to be mounted over, again and again.
       const holder = await enter('holder', { flags: ['NEWNS'] })
-      await outer.writeFile(path, telling[0])
-      const descriptor = await holder.open(path, O_PATH)
-      await holder.mount(path, '/proc/filesystems', '', MS_BIND)
+      const place = '/proc/filesystems'
+      const opened: Record<string, string> = {}
+      for (const { name, path, telling } of files) {
+        await outer.writeFile(path, telling[0])
+        opened[name] = `/proc/self/fd/${await holder.open(path, O_PATH)}`
+        await holder.mount(path, place, '', MS_BIND)
+      }
       if (arm === 'treatment') await holder.unshare(CLONE.NEWIPC)
-      const byDescriptor = await readSysctl(holder, `/proc/self/fd/${descriptor}`)
-      const byMount = await readSysctl(holder, '/proc/filesystems')
-      const byPath = await readSysctl(holder, path)
+      const byDescriptor = await withEach(files, ({ name }) => readSysctl(holder, opened[name] as string))
+      const byPath = await withEach(files, ({ path }) => readSysctl(holder, path))
+      const wroteByDescriptor = await withEach(files, ({ name, telling }) =>
+        writeSysctl(holder, opened[name] as string, telling[1]),
+      )
+      const leftReads = await withEach(files, ({ path }) => readSysctl(outer, path))
+      // The last one mounted is the one to be seen, until it is taken off.
+      const lastFirst = files.toReversed()
+      const byMount: Record<string, unknown> = {}
+      const wroteByMount = await withEach(lastFirst, async ({ name, telling }) => {
+        byMount[name] = await readSysctl(holder, place)
+        const wrote = await writeSysctl(holder, place, telling[2])
+        await holder.umount(place)
+        return wrote
+      })
       return {
+        files,
         binds,
         byDescriptor,
-        byMount,
         byPath,
-        wroteByDescriptor: await writeSysctl(holder, `/proc/self/fd/${descriptor}`, telling[1]),
-        leftReads: await readSysctl(outer, path),
-        wroteByMount: await writeSysctl(holder, '/proc/filesystems', telling[2]),
-        leftReadsThen: await readSysctl(outer, path),
-        byPathThen: await readSysctl(holder, path),
+        wroteByDescriptor,
+        leftReads,
+        byMount,
+        wroteByMount,
+        leftReadsThen: await withEach(files, ({ path }) => readSysctl(outer, path)),
+        byPathThen: await withEach(files, ({ path }) => readSysctl(holder, path)),
       }
     },
-    treatment({ binds }, { variant: name }) {
-      const { telling, fresh } = sysctl(name)
-      const [before, byDescriptor, byMount] = telling
-      const again = binds ? before : fresh
+    treatment({ binds, files }) {
+      const before = ofEach(files, (file) => valueOnce(file, 0))
+      const byDescriptor = ofEach(files, (file) => valueOnce(file, 1))
+      const byMount = ofEach(files, (file) => valueOnce(file, 2))
+      const untouched = ofEach(files, ({ fresh }) => fresh)
+      const done = ofEach(files, () => 0)
       return {
-        byDescriptor: again,
-        byMount: again,
-        byPath: fresh,
-        wroteByDescriptor: 0,
+        byDescriptor: binds ? before : untouched,
+        byPath: untouched,
+        wroteByDescriptor: done,
         leftReads: binds ? byDescriptor : before,
-        wroteByMount: 0,
+        byMount: byDescriptor,
+        wroteByMount: done,
         leftReadsThen: binds ? byMount : before,
-        byPathThen: binds ? fresh : byMount,
+        byPathThen: binds ? untouched : byMount,
       }
     },
-    control: (_seen, { variant: name }) => {
-      const [before, byDescriptor, byMount] = sysctl(name).telling
+    control({ files }) {
+      const before = ofEach(files, (file) => valueOnce(file, 0))
+      const byDescriptor = ofEach(files, (file) => valueOnce(file, 1))
+      const byMount = ofEach(files, (file) => valueOnce(file, 2))
+      const done = ofEach(files, () => 0)
       return {
         byDescriptor: before,
-        byMount: before,
         byPath: before,
-        wroteByDescriptor: 0,
+        wroteByDescriptor: done,
         leftReads: byDescriptor,
-        wroteByMount: 0,
+        byMount: byDescriptor,
+        wroteByMount: done,
         leftReadsThen: byMount,
         byPathThen: byMount,
       }
@@ -259,7 +300,9 @@ export function bindingRules(sys: Area): void {
     arms: { treatment: 'the holder left its IPC namespace', control: 'the holder stayed' },
     async experiment(world) {
       const { outer, arm } = world
-      const binds = await bindsAtOpen(world, sysctl('queues_max').path)
+      const binds = await bindsAtOpen(world, sysctl('queues_max'))
+      // Both directories came to it in one release: a kernel that binds the files of one is held to the other.
+      const alike = (await bindsAtOpen(world, sysctl('msgmax'))) === binds
       await outer.writeFile('/proc/sys/kernel/msgmax', '7001')
       await outer.writeFile('/proc/sys/fs/mqueue/queues_max', '77')
       const holder = await outer.spawn('holder')
@@ -272,61 +315,94 @@ export function bindingRules(sys: Area): void {
       }
       return {
         binds,
+        alike,
         kernel: await through(kernel, 'msgmax'),
         mqueue: await through(mqueue, 'queues_max'),
         listing: await holder.try.readdir(`/proc/self/fd/${mqueue}`),
       }
     },
-    treatment: ({ binds }) => ({ kernel: '8192', mqueue: binds ? '77' : '256', listing: MQUEUE_FILES }),
-    control: () => ({ kernel: '7001', mqueue: '77', listing: MQUEUE_FILES }),
+    treatment: ({ binds }) => ({
+      alike: true,
+      kernel: '8192',
+      mqueue: binds ? '77' : '256',
+      listing: MQUEUE_FILES,
+    }),
+    control: () => ({ alike: true, kernel: '7001', mqueue: '77', listing: MQUEUE_FILES }),
   })
 
   sys.comparison('SYS-12', {
     says: 'an open IPC sysctl does not keep its namespace alive: once that is gone, read, write and fstat are ENOENT',
     source: ['ipc/namespace.c: free_ipc_ns', 'fs/proc/proc_sysctl.c: unregister_sysctl_table'],
     since: '5.19',
-    variants: FILES,
-    variantNeeds: SYSCTL_NEEDS,
+    variants: SYSCTL_GROUPS,
+    variantNeeds: SYSCTL_GROUP_NEEDS,
     arms: { treatment: 'the namespace’s last member is gone', control: 'its last member lives' },
     async experiment(world) {
       const { outer, arm, variant } = world
-      const { path, telling } = sysctl(variant)
-      const binds = await bindsAtOpen(world, path)
+      const files = await sysctlsOf(variant, outer)
+      const binds = await bindsAtOpen(world, files[0] as Sysctl)
       const [ours, theirs] = await outer.socketpair()
       const member = await outer.spawn('member', ['NEWIPC'], { keep: [theirs] })
-      await member.writeFile(path, telling[1])
-      await member.sendDescriptor(theirs, await member.open(path, O_RDWR))
-      const descriptor = await outer.receiveDescriptor(ours)
-      const whileAlive = await readFrom(outer, descriptor)
+      const received = await withEach(files, async ({ path, telling }) => {
+        await member.writeFile(path, telling[1])
+        await member.sendDescriptor(theirs, await member.open(path, O_RDWR))
+        return outer.receiveDescriptor(ours)
+      })
+      const readAll = () => withEach(files, ({ name }) => readFrom(outer, received[name] as number))
+      const whileAlive = await readAll()
       if (arm === 'treatment') await member.exitAndReap()
       const read = await world.eventually(
-        () => readFrom(outer, descriptor),
-        (seen) => arm === 'control' || !binds || seen === ENOENT,
+        readAll,
+        (seen) => arm === 'control' || !binds || Object.values(seen).every((value) => value === ENOENT),
       )
-      const status = await outer.try.fstat(descriptor)
-      await outer.lseek(descriptor, 0)
-      const wrote = await outer.try.write(descriptor, telling[2])
-      return { binds, whileAlive, read, status, wrote, outers: await readSysctl(outer, path) }
+      const status = await withEach(files, ({ name }) => outer.try.fstat(received[name] as number))
+      const wrote = await withEach(files, async ({ name, telling }) => {
+        await outer.lseek(received[name] as number, 0)
+        return outer.try.write(received[name] as number, telling[2])
+      })
+      const outers = await withEach(files, ({ path }) => readSysctl(outer, path))
+      return { files, binds, whileAlive, read, status, wrote, outers }
     },
-    treatment({ binds }, { variant: name }) {
-      const { telling, fresh } = sysctl(name)
-      return binds
-        ? { whileAlive: telling[1], read: ENOENT, status: ENOENT, wrote: ENOENT, outers: fresh }
-        : { whileAlive: fresh, read: fresh, status: succeeds, wrote: succeeds, outers: telling[2] }
-    },
-    control({ binds }, { variant: name }) {
-      const { telling, fresh } = sysctl(name)
+    treatment({ binds, files }) {
+      const untouched = ofEach(files, ({ fresh }) => fresh)
+      const gone = ofEach(files, () => ENOENT)
       return binds
         ? {
-            whileAlive: telling[1],
-            read: telling[1],
-            status: succeeds,
-            wrote: succeeds,
-            outers: fresh,
+            whileAlive: ofEach(files, (file) => valueOnce(file, 1)),
+            read: gone,
+            status: gone,
+            wrote: gone,
+            outers: untouched,
           }
-        : { whileAlive: fresh, read: fresh, status: succeeds, wrote: succeeds, outers: telling[2] }
+        : followingItsUser(files)
+    },
+    control({ binds, files }) {
+      const theirs = ofEach(files, (file) => valueOnce(file, 1))
+      const done = ofEach(files, () => succeeds)
+      return binds
+        ? {
+            whileAlive: theirs,
+            read: theirs,
+            status: done,
+            wrote: done,
+            outers: ofEach(files, ({ fresh }) => fresh),
+          }
+        : followingItsUser(files)
     },
   })
+}
+
+/** Before 5.19 the death of the namespace that a file was opened in is nothing to it. */
+function followingItsUser(files: readonly Sysctl[]) {
+  const untouched = ofEach(files, ({ fresh }) => fresh)
+  const done = ofEach(files, () => succeeds)
+  return {
+    whileAlive: untouched,
+    read: untouched,
+    status: done,
+    wrote: done,
+    outers: ofEach(files, (file) => valueOnce(file, 2)),
+  }
 }
 
 const MQUEUE_FILES = ['msg_default', 'msg_max', 'msgsize_default', 'msgsize_max', 'queues_max']
