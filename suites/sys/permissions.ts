@@ -43,17 +43,29 @@ function each(group: string, outcome: unknown): Record<string, unknown> {
   return Object.fromEntries(files(group).map(({ name }) => [name, outcome]))
 }
 
-/** Whether root of the owning user namespace owns its files (6.9), found by the owner shown there. */
-async function ownerWrites(world: ComparisonWorld, group = 'kernel'): Promise<boolean> {
-  const { path } = files(group)[0] as Sysctl
-  const inside = await mappedRoot(world.outer, 'probe of ownership', world.fresh.uid(), ['NEWIPC'])
-  const { uid } = await inside.stat(path)
-  world.note(
-    uid === 0
+/**
+ * Whether the files of both directories belong to root of the owning user namespace (6.9), by the owners that
+ * its root sees. Both directories came to it in one release, and so did user and group: a kernel that shows
+ * root as owner of anything is held to all of it.
+ */
+async function showsRoot(inside: Member, note: ComparisonWorld['note']): Promise<boolean> {
+  let shown = false
+  for (const { path } of GROUPS.flatMap(files))
+    if (await inside.exists(path)) {
+      const { uid, gid } = await inside.stat(path)
+      shown ||= uid === 0 || gid === 0
+    }
+  note(
+    shown
       ? 'root of the owning user namespace writes (6.9)'
       : 'root of the initial user namespace writes (before 6.9)',
   )
-  return uid === 0
+  return shown
+}
+
+/** The same of a fresh IPC namespace, for who has none at hand. */
+async function ownerWrites({ outer, fresh, note }: ComparisonWorld): Promise<boolean> {
+  return showsRoot(await mappedRoot(outer, 'probe of ownership', fresh.uid(), ['NEWIPC']), note)
 }
 
 /** Joins the IPC namespace of another member. */
@@ -65,7 +77,7 @@ async function join(member: Member, target: Member): Promise<void> {
 
 export function permissionRules(sys: Area): void {
   sys.comparison('SYS-13', {
-    says: 'the mode 0644 decides over an IPC sysctl by the effective user alone: no capability helps, root needs none',
+    says: 'the mode 0644 decides over an IPC sysctl by the effective user and group alone: root writes and needs no capability, nobody else does with any',
     source: ['ipc/ipc_sysctl.c: ipc_permissions', 'fs/proc/proc_sysctl.c: test_perm'],
     needs: ['CAP_SETUID'],
     variants: GROUPS,
@@ -74,6 +86,10 @@ export function permissionRules(sys: Area): void {
     async experiment({ enter, arm, variant, fresh }) {
       const member = await enter('member')
       const every = await member.capabilities()
+      // The group of the files has no more of the mode than others.
+      const colleague = await member.spawn('another user in root’s group')
+      await colleague.becomeUser(fresh.uid(), 0)
+      const wroteByGroup = await writeAll(colleague, variant)
       if (arm === 'treatment') {
         await member.prctl(PR_SET_KEEPCAPS, 1)
         await member.becomeUser(fresh.uid())
@@ -88,6 +104,7 @@ export function permissionRules(sys: Area): void {
         holds: await member.capabilities(),
         modes,
         reads,
+        wroteByGroup,
         wrote: await writeAll(member, variant),
       }
     },
@@ -95,12 +112,14 @@ export function permissionRules(sys: Area): void {
       holds: every,
       modes: each(variant, 0o644),
       reads: freshValues(variant),
+      wroteByGroup: each(variant, EACCES),
       wrote: each(variant, EACCES),
     }),
     control: (_seen, { variant }) => ({
       holds: [],
       modes: each(variant, 0o644),
       reads: freshValues(variant),
+      wroteByGroup: each(variant, EACCES),
       wrote: each(variant, 0),
     }),
   })
@@ -131,16 +150,11 @@ export function permissionRules(sys: Area): void {
         return [...all]
       }
       const unmapped = await overflowIds(outer)
-      const seenInside = await owners(inside)
-      // User and group came together: a kernel that gives one of them is held to the other.
-      const byOwner = seenInside[0]?.startsWith('0:') === true
-      if (arm === 'treatment')
-        note(byOwner ? 'root of the owning user namespace (6.9)' : 'root of the initial one (before 6.9)')
       return {
         uid,
-        byOwner,
+        byOwner: arm === 'treatment' && (await showsRoot(inside, note)),
         unmapped: `${unmapped.uid}:${unmapped.gid}`,
-        seenInside,
+        seenInside: await owners(inside),
         seenOutside: await owners(visitor),
       }
     },
@@ -202,7 +216,7 @@ export function permissionRules(sys: Area): void {
     arms: { treatment: 'NEWUSER alone', control: 'NEWUSER and NEWIPC' },
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
-      const owner = await ownerWrites(world, variant)
+      const owner = await ownerWrites(world)
       const inside = await mappedRoot(outer, 'inside', fresh.uid(), arm === 'control' ? ['NEWIPC'] : [])
       return { owner, wrote: await writeAll(inside, variant), outers: await readAll(outer, variant) }
     },
@@ -223,7 +237,7 @@ export function permissionRules(sys: Area): void {
     arms: { treatment: 'its IPC sysctls', control: 'kernel.hostname of the outer UTS namespace' },
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
-      const owner = await ownerWrites(world, variant)
+      const owner = await ownerWrites(world)
       // NEWIPC does not isolate the host name: a UTS namespace keeps the machine's out of reach.
       const middle = await outer.spawn('middle', ['NEWUTS'])
       const inside = await mappedRoot(middle, 'inside', fresh.uid(), ['NEWIPC'])
@@ -254,7 +268,7 @@ export function permissionRules(sys: Area): void {
     arms: { treatment: 'no uid_map', control: 'root inside is another user outside' },
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
-      const owner = await ownerWrites(world, variant)
+      const owner = await ownerWrites(world)
       const inside =
         arm === 'treatment'
           ? await outer.spawn('inside', ['NEWUSER', 'NEWIPC'])
@@ -290,7 +304,7 @@ export function permissionRules(sys: Area): void {
     arms: { treatment: 'all capabilities dropped', control: 'all kept' },
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
-      const owner = await ownerWrites(world, variant)
+      const owner = await ownerWrites(world)
       const inside = await mappedRoot(outer, 'inside', fresh.uid(), ['NEWIPC'])
       if (arm === 'treatment') await inside.setCapabilities([], true)
       const { nextId, atOpen } = await writeNextId(inside)
@@ -316,7 +330,7 @@ export function permissionRules(sys: Area): void {
     arms: { treatment: 'as root', control: 'as the user that is root inside' },
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
-      const owner = await ownerWrites(world, variant)
+      const owner = await ownerWrites(world)
       const uid = fresh.uid()
       const inside = await mappedRoot(outer, 'inside', uid, ['NEWIPC'])
       const visitor = await outer.spawn('visitor')
