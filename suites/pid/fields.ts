@@ -104,6 +104,37 @@ async function visitorOf({ actor, observer, relation }: VisibilityWorld): Promis
   return visitor
 }
 
+/** An object of somebody two pid namespaces below the actor, as that one sees it and as one far above. */
+interface Deep {
+  deepNumber?: number
+  byDeep?: { above: Readonly<Record<string, number>>; deep: Readonly<Record<string, number>> }
+}
+
+/**
+ * Makes it, where /proc is that of the one above: there the link of a process tells its number. Not where
+ * the cell has no NEWPID, for then there may be no pid namespaces.
+ */
+async function deepBelow(world: VisibilityWorld, visitor: Member, how: Remembering): Promise<Deep> {
+  const { actor, relation, fresh } = world
+  if (relation.pid !== 'observer-below' && relation.pid !== 'actor-below') return {}
+  const above = relation.pid === 'actor-below' ? visitor : actor
+  const middle = await actor.spawn('one below', ['NEWPID'])
+  const deep = await middle.spawn('two below', ['NEWPID'])
+  const deepNumber = Number(await procPid(deep))
+  const object = await how.make(deep, fresh.key())
+  for (const act of Object.values(how.acts)) await act(deep, object)
+  const byDeep = { above: await how.pids(above, object), deep: await how.pids(deep, object) }
+  await middle.killAndReap()
+  return { deepNumber, byDeep }
+}
+
+/** Who is seen from far above has a number there, and is the first of his own pid namespace. */
+function deepNumbers({ deepNumber, byDeep }: Deep) {
+  if (deepNumber === undefined || byDeep === undefined) return {}
+  const all = (number: number) => Object.fromEntries(Object.keys(byDeep.deep).map((field) => [field, number]))
+  return { byDeep: { above: all(deepNumber), deep: all(1) } }
+}
+
 /** Without NEWUSER: from inside a user namespace the actor's IPC namespace cannot be joined (ENT-29). */
 const withoutUser = (flags: readonly Flag[]): boolean => !flags.includes('NEWUSER')
 
@@ -140,11 +171,12 @@ export function addFields(pid: Area): void {
         const byActor = await look()
         for (const act of Object.values(how.acts)) await act(visitor, object)
         const byObserver = await look()
+        const deep = await deepBelow(world, visitor, how)
         await visitor.killAndReap()
-        return { object, numbers, found, fresh: fresh0, byActor, byObserver }
+        return { object, numbers, found, fresh: fresh0, byActor, byObserver, ...deep }
       },
-      shared: (seen) => ({ ...remembered(kind, seen.numbers), found: seen.object }),
-      isolated: (seen) => ({ ...remembered(kind, seen.numbers), found: ENOENT }),
+      shared: (seen) => ({ ...remembered(kind, seen.numbers), ...deepNumbers(seen), found: seen.object }),
+      isolated: (seen) => ({ ...remembered(kind, seen.numbers), ...deepNumbers(seen), found: ENOENT }),
     })
 
   pid.visibility('PID-05', {
