@@ -1,8 +1,11 @@
 /** What can be done through a mounted queue file system, and by whose mount: MQM-04, MQM-06, MQM-07, MQM-13. */
+import { mappedRoot } from '../../fixtures/mapped-root.ts'
 import { makeDefaultsSmall, makePlaces, mountQueuesOrGiveUp } from '../../fixtures/mqueue-mounts.ts'
 import { foundByName, NEW_QUEUE, parseStatus, takeByName } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
+  type ComparisonWorld,
+  differs,
   ENOENT,
   ENOSPC,
   EPERM,
@@ -98,7 +101,7 @@ export function addFiles(mqm: Area): void {
   })
 
   mqm.comparison('MQM-07', {
-    says: 'the root of a queue mount is a sticky directory that everybody may create in, and only a queue’s owner may unlink it',
+    says: 'the root of a queue mount is a sticky directory of whoever made the IPC namespace, that everybody may create in, and only a queue’s owner may unlink it',
     source: ['mq_overview(7)', 'ipc/mqueue.c: mqueue_fill_super', 'inode(7) "The file mode"'],
     needs: ['POSIX_MQUEUE', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
     flags: [
@@ -108,7 +111,8 @@ export function addFiles(mqm: Area): void {
     ],
     via: SYSTEM_CALLS,
     arms: { treatment: 'unlinked by another user', control: 'unlinked by the owner' },
-    async experiment({ enter, arm, fresh }) {
+    async experiment(world) {
+      const { enter, arm, fresh } = world
       const inner = await enter('inner')
       await makeDefaultsSmall(inner)
       const [place = ''] = await makePlaces(inner, 'queues')
@@ -125,6 +129,7 @@ export function addFiles(mqm: Area): void {
       const remover = arm === 'treatment' ? another : owner
       return {
         root: { mode: root.mode.toString(8), uid: root.uid, gid: root.gid },
+        anothers: await rootOfAnother(world),
         magic,
         created: failed(created) ? created : 'created',
         throughMount: failed(throughMount) ? throughMount : 'created',
@@ -134,8 +139,14 @@ export function addFiles(mqm: Area): void {
         names,
       }
     },
-    treatment: ({ names }) => ({ ...ROOT, unlinked: EPERM, mqUnlinked: EPERM, left: listed(names) }),
-    control: () => ({ ...ROOT, unlinked: 0, mqUnlinked: 0, left: [] }),
+    treatment: ({ names, anothers }) => ({
+      ...ROOT,
+      ...ownedBy(anothers),
+      unlinked: EPERM,
+      mqUnlinked: EPERM,
+      left: listed(names),
+    }),
+    control: ({ anothers }) => ({ ...ROOT, ...ownedBy(anothers), unlinked: 0, mqUnlinked: 0, left: [] }),
   })
 
   mqm.comparison('MQM-13', {
@@ -221,6 +232,30 @@ function onlyQueues(name: string) {
     unlink: 0,
     after: [],
   }
+}
+
+/**
+ * Whose the root directory is where the namespace was made by the root of a user namespace who is another
+ * user outside, as he sees it himself: beside that of the machine's own root directory.
+ */
+async function rootOfAnother({ outer, enter, flags, fresh }: ComparisonWorld) {
+  if (!flags.includes('NEWUSER')) return null
+  const another = await mappedRoot(outer, 'root who is another user outside', fresh.uid(), [])
+  const member = await enter('member of his IPC namespace', {
+    from: another,
+    flags: flags.filter((flag) => flag !== 'NEWUSER'),
+  })
+  const [place = ''] = await makePlaces(member, 'queues')
+  const machines = await member.stat('/')
+  await mountQueuesOrGiveUp(member, place)
+  const { uid, gid } = await member.stat(place)
+  return { machines: [machines.uid, machines.gid], queues: [uid, gid] }
+}
+
+function ownedBy(anothers: unknown) {
+  return anothers === null
+    ? { anothers: null }
+    : { anothers: { machines: [differs(0), differs(0)], queues: [0, 0] } }
 }
 
 const ROOT = {
