@@ -2,6 +2,7 @@
 import { withInitialSysctl } from '../../fixtures/initial-sysctls.ts'
 import {
   type Area,
+  type ComparisonWorld,
   EACCES,
   EPERM,
   type Member,
@@ -12,10 +13,15 @@ import {
 import {
   inChildUserNamespace,
   inInitial,
+  ofEach,
+  presentSysctls,
   readSysctl,
   SYSCTL_NAMES,
   SYSCTL_NEEDS,
+  type Sysctl,
   sysctl,
+  valueOnce,
+  withEach,
   writeSysctl,
 } from '../../fixtures/sysctls.ts'
 
@@ -110,6 +116,23 @@ function setMeanwhile<Value>(
   })
 }
 
+const written = (file: Sysctl): string => valueOnce(file, 0)
+
+/** All files at once, of a creator in a user namespace that owns the creator's IPC namespace as well. */
+const BELOW = 'all, in a user namespace'
+
+async function belowUserNamespace({ enter, arm }: ComparisonWorld) {
+  const creator = await enter('creator', { flags: ['NEWUSER', 'NEWIPC'], via: 'clone' })
+  const files = await presentSysctls(creator)
+  for (const { path, telling } of files) await creator.writeFile(path, telling[0])
+  const child = await creator.spawn('child', arm === 'treatment' ? ['NEWIPC'] : [])
+  return {
+    files,
+    creators: await withEach(files, ({ path }) => readSysctl(creator, path)),
+    childs: await withEach(files, ({ path }) => readSysctl(child, path)),
+  }
+}
+
 export function valueRules(sys: Area): void {
   sys.comparison('SYS-01', {
     says: 'a fresh IPC namespace starts from the compile-time defaults, whatever its creator’s and the initial one have',
@@ -122,12 +145,14 @@ export function valueRules(sys: Area): void {
       'ipc/mqueue.c: mq_init_ns',
     ],
     since: '3.19',
-    variants: SYSCTL_NAMES,
-    variantNeeds: SYSCTL_NEEDS,
+    variants: [...SYSCTL_NAMES, BELOW],
+    variantNeeds: { ...SYSCTL_NEEDS, [BELOW]: ['USER_NS'] },
     arms: { treatment: 'a child with an IPC namespace of its own', control: 'a child without' },
     flags: [['NEWIPC'], ['NEWIPC', 'NEWUSER']],
     via: ['clone', 'clone3', 'unshare', 'setns-nsfd'],
-    async experiment({ outer, enter, initial, arm, flags, variant, disposable }) {
+    async experiment(world) {
+      const { outer, enter, initial, arm, flags, variant, disposable } = world
+      if (variant === BELOW) return belowUserNamespace(world)
       const { path, telling } = sysctl(variant)
       const [inCreator, , inInitialOne] = telling
       const theirs = arm === 'control' ? flags.filter((flag) => flag !== 'NEWIPC') : flags
@@ -150,17 +175,23 @@ export function valueRules(sys: Area): void {
         initialsChilds: made.initialsChilds,
       }
     },
-    treatment: (_seen, { variant }) => {
+    treatment: (seen, { variant }) => {
+      if ('files' in seen)
+        return { creators: ofEach(seen.files, written), childs: ofEach(seen.files, ({ fresh }) => fresh) }
       const { fresh } = sysctl(variant)
       return { creators: creatorsValue(variant), childs: fresh, grandchilds: fresh, initialsChilds: fresh }
     },
-    control: ({ initials }, { variant }) => ({
-      creators: creatorsValue(variant),
-      childs: creatorsValue(variant),
-      grandchilds: creatorsValue(variant),
-      // Another cell may make the object that takes the identifier between the two looks.
-      initialsChilds: sysctl(variant).needs === 'NEXT_ID' ? oneOf(initials, '-1') : initials,
-    }),
+    control: (seen, { variant }) => {
+      if ('files' in seen)
+        return { creators: ofEach(seen.files, written), childs: ofEach(seen.files, written) }
+      return {
+        creators: creatorsValue(variant),
+        childs: creatorsValue(variant),
+        grandchilds: creatorsValue(variant),
+        // Another cell may make the object that takes the identifier between the two looks.
+        initialsChilds: sysctl(variant).needs === 'NEXT_ID' ? oneOf(seen.initials, '-1') : seen.initials,
+      }
+    },
   })
 
   sys.visibility('SYS-02', {
