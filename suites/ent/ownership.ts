@@ -40,14 +40,17 @@ export function ownershipRules(ent: Area): void {
   })
 
   ent.comparison('ENT-28', {
-    says: 'root of the outer user namespace may join an IPC namespace that a child user namespace owns and use it',
+    says: 'root of the outer user namespace, the initial or another, may join an IPC namespace that a child user namespace owns and use it',
     source: ['ipc/namespace.c: ipcns_install', 'user_namespaces(7)'],
     needs: ['SYSVIPC', 'USER_NS'],
     since: '3.8',
+    variants: ['outermost', 'in between'],
     flags: [['NEWUSER', 'NEWIPC']],
     arms: { treatment: 'root of the outer user namespace', control: 'root of a sibling user namespace' },
-    async experiment({ outer, arm, enter, fresh }) {
-      const inside = await enter('inside')
+    async experiment({ outer: runner, arm, variant, enter, fresh }) {
+      // Root of the initial user namespace has power over all: in between there is one that has not.
+      const outer = variant === 'in between' ? await enter('in between', { flags: ['NEWUSER'] }) : runner
+      const inside = await enter('inside', { from: outer })
       const key = fresh.key()
       const queue = await inside.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
       const path = `/proc/${await inside.readlink('/proc/self')}/ns/ipc`
