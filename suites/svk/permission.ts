@@ -69,6 +69,9 @@ function outcomes(
 /** CAP_IPC_LOCK over the namespace's owner allows it, RLIMIT_MEMLOCK counts all the same. */
 const LOCKED = oneOf('ok', ENOMEM)
 
+/** All of it inside a user namespace: the owner of the IPC namespace is not a child of the initial one. */
+const DEEPER = 'shm-two user namespaces deep'
+
 /** The capabilities that the calls ask for, one at a time. */
 const POWERS: Readonly<Record<string, readonly Capability[]>> = {
   none: [],
@@ -141,7 +144,7 @@ export function addPermissionRules(svk: Area): void {
     ],
     needs: ['SYSVIPC', 'USER_NS', 'CAP_SETUID', 'CAP_IPC_OWNER', 'CAP_IPC_LOCK'],
     since: '2.6.39',
-    variants: SYSTEM_V_KINDS,
+    variants: [...SYSTEM_V_KINDS, DEEPER],
     flags: [['NEWIPC', 'NEWUSER']],
     via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
     arms: {
@@ -149,9 +152,13 @@ export function addPermissionRules(svk: Area): void {
       control: 'the same ones in a user namespace below it',
     },
     async experiment(world) {
-      const { outer, enter, arm, flags, fresh } = world
+      const { enter, arm, variant, flags, fresh } = world
       const family = systemV(world)
+      // Root of the initial user namespace has power over all: here root of the outer one has not.
+      const outer =
+        variant === DEEPER ? await enter('in between', { flags: ['NEWUSER', 'NEWIPC'] }) : world.outer
       const inside = await enter('inside', {
+        from: outer,
         flags: flags.filter((flag) => arm === 'treatment' || flag !== 'NEWIPC'),
       })
       const uid = fresh.uid()
