@@ -117,21 +117,22 @@ export function addOwnership(uns: Area): void {
         arm === 'treatment'
           ? await spawnInUserNamespace(outer, 'viewer', [], map)
           : await outer.spawn('viewer')
+      // To whom nobody is mapped at all.
+      const stranger =
+        arm === 'treatment' ? await spawnInUserNamespace(outer, 'viewer without maps', [], []) : viewer
       const by = variant.endsWith('any mode') ? 'index, any mode' : variant.endsWith('index') ? 'index' : 'id'
       // The first object of a fresh namespace has index 0.
-      const status = await family.stat(viewer, by === 'id' ? id : 0, by)
-      const overflow = await overflowIds(outer)
+      const shownTo = async (member: Member): Promise<unknown> => {
+        const status = await family.stat(member, by === 'id' ? id : 0, by)
+        if (failed(status)) return status
+        const { uid, gid, cuid, cgid } = status.perm
+        return { uid, gid, cuid, cgid }
+      }
       return {
         numbers: { uid: owner, gid: ownersGroup, cuid: creator, cgid: group },
-        overflow,
-        shown: failed(status)
-          ? status
-          : {
-              uid: status.perm.uid,
-              gid: status.perm.gid,
-              cuid: status.perm.cuid,
-              cgid: status.perm.cgid,
-            },
+        overflow: await overflowIds(outer),
+        shown: await shownTo(viewer),
+        shownUnmapped: await shownTo(stranger),
       }
     },
     treatment: ({ overflow }) => ({
@@ -141,8 +142,9 @@ export function addOwnership(uns: Area): void {
         cuid: INSIDE.creator,
         cgid: INSIDE.group,
       },
+      shownUnmapped: { uid: overflow.uid, gid: overflow.gid, cuid: overflow.uid, cgid: overflow.gid },
     }),
-    control: ({ numbers }) => ({ shown: numbers }),
+    control: ({ numbers }) => ({ shown: numbers, shownUnmapped: numbers }),
   })
 
   uns.comparison('UNS-06', {
