@@ -7,6 +7,7 @@ import {
   CLONE,
   type ComparisonWorld,
   cloneBits,
+  EACCES,
   ENOSPC,
   type Flag,
   failed,
@@ -246,8 +247,8 @@ export function ipcNamespaceCountRules(lim: Area): void {
   })
 
   lim.comparison('LIM-19', {
-    says: 'the files below /proc/sys/user are those of the opener’s user namespace',
-    source: ['namespaces(7)', 'kernel/ucount.c: set_lookup'],
+    says: 'the files below /proc/sys/user are those of the opener’s user namespace, also after he has left that; who writes them needs CAP_SYS_RESOURCE there',
+    source: ['namespaces(7)', 'kernel/ucount.c: set_lookup, set_permissions'],
     needs: ['UCOUNT_SYSCTL', 'USER_NS'],
     since: '4.9',
     arms: { treatment: 'the writer is in a child user namespace', control: 'the writer is in the same' },
@@ -258,17 +259,47 @@ export function ipcNamespaceCountRules(lim: Area): void {
         from: reader,
         flags: arm === 'treatment' ? ['NEWUSER', 'NEWIPC'] : ['NEWIPC'],
       })
+      const leaver = await reader.spawn('leaver')
+      const opened = await leaver.open(FILE, O_RDONLY)
+      if (arm === 'treatment') await leaver.unshare(CLONE.NEWUSER)
       const wrote = await writer.try.writeFile(FILE, '7')
       const theirs = `/proc/${await writer.readlink('/proc/self')}/root${FILE}`
+      const leaverReads = text(await leaver.try.read(opened))
+      // Also of the user who made the user namespace.
+      const powerless = await writer.spawn('without CAP_SYS_RESOURCE')
+      const every = await powerless.capabilities()
+      await powerless.setCapabilities(every.filter((name) => name !== 'CAP_SYS_RESOURCE'))
+      const refused = await powerless.try.writeFile(FILE, '9')
+      await powerless.setCapabilities(['CAP_SYS_RESOURCE'])
+      const granted = await powerless.try.writeFile(FILE, '7')
       return {
         wrote: failed(wrote) ? wrote : 0,
+        leaverReads,
+        withoutCapability: failed(refused) ? refused : 0,
+        withCapability: failed(granted) ? granted : 0,
         writerReads: (await writer.readFile(FILE)).trim(),
         readerReads: (await reader.readFile(FILE)).trim(),
         throughTheWritersRoot: text(await reader.try.readFile(theirs)),
       }
     },
-    treatment: () => ({ wrote: 0, writerReads: '7', readerReads: '5', throughTheWritersRoot: '5' }),
-    control: () => ({ wrote: 0, writerReads: '7', readerReads: '7', throughTheWritersRoot: '7' }),
+    treatment: () => ({
+      wrote: 0,
+      leaverReads: '5',
+      withoutCapability: EACCES,
+      withCapability: 0,
+      writerReads: '7',
+      readerReads: '5',
+      throughTheWritersRoot: '5',
+    }),
+    control: () => ({
+      wrote: 0,
+      leaverReads: '7',
+      withoutCapability: EACCES,
+      withCapability: 0,
+      writerReads: '7',
+      readerReads: '7',
+      throughTheWritersRoot: '7',
+    }),
   })
 
   lim.noRule('LIM-20', {
