@@ -2,7 +2,6 @@
 import { passDescriptor } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
-  CLONE,
   EMFILE,
   EPERM,
   failed,
@@ -10,12 +9,15 @@ import {
   O_CREAT,
   O_RDWR,
   type Outcome,
-  PR_SET_KEEPCAPS,
   RLIMIT_MSGQUEUE,
 } from '../../fixtures/rules.ts'
+import { intoOwnUserNamespaces } from '../../fixtures/user-namespaces.ts'
 
 /** Room for one queue of default size (82880 bytes with 64-bit pointers), not for two. */
 const ONE_QUEUE = 100_000
+
+/** Closed, after the namespace's limits went below what the queue was made with. */
+const LOWERED = 'closed, limits lowered'
 
 const SOURCE = ['getrlimit(2): RLIMIT_MSGQUEUE', 'ipc/mqueue.c: mqueue_get_inode']
 
@@ -129,7 +131,8 @@ export function queueByteRules(lim: Area): void {
     says: 'the charge of a queue lasts until the queue is gone, by the last close after unlink, whoever’s it is, or with its IPC namespace (getrlimit(2): until removed)',
     source: [...SOURCE, 'ipc/mqueue.c: mqueue_evict_inode', 'ipc/namespace.c: put_ipc_ns'],
     needs: ['POSIX_MQUEUE', 'CAP_SETUID'],
-    variants: ['closed', 'namespace-dead'],
+    variants: ['closed', 'namespace-dead', LOWERED],
+    variantNeeds: { [LOWERED]: ['MQUEUE_SYSCTL'] },
     arms: { treatment: 'the queue is still there', control: 'the queue is gone' },
     async experiment({ outer, enter, arm, variant, fresh, eventually }) {
       const uid = fresh.uid()
@@ -142,7 +145,12 @@ export function queueByteRules(lim: Area): void {
       const name = fresh.name()
       const queue = await create(creator, name)
       const whileOpen = await look()
-      if (variant === 'closed') {
+      // What comes back is what was charged, not what a queue may have by now.
+      if (variant === LOWERED) {
+        await holder.writeFile('/proc/sys/fs/mqueue/msg_max', '1')
+        await holder.writeFile('/proc/sys/fs/mqueue/msgsize_max', '128')
+      }
+      if (variant !== 'namespace-dead') {
         const unlinked = await creator.try.mq_unlink(name)
         const afterUnlink = await look()
         if (!failed(queue)) {
@@ -180,10 +188,18 @@ export function queueByteRules(lim: Area): void {
   })
 
   lim.comparison('LIM-13', {
-    says: 'a queue made inside a user namespace also counts against its creator in every ancestor',
+    says: 'a queue made inside a user namespace also counts against its creator, and against the limit, in every ancestor',
     source: ['kernel/ucount.c: inc_rlimit_ucounts', 'ipc/mqueue.c: mqueue_get_inode'],
     needs: ['POSIX_MQUEUE', 'USER_NS', 'CAP_SETUID'],
     since: '5.14',
+    bugs: [
+      {
+        id: 'BUG-21',
+        fix: 'ucounts: Fix rlimit max values check: a user namespace inside another escapes the limit',
+        fixedIn: '5.16',
+        looksLike: { whileOutsideHasOne: 'room' },
+      },
+    ],
     arms: { treatment: 'the creator of the user namespace, outside', control: 'another user outside' },
     async experiment({ outer, arm, fresh, eventually }) {
       const uid = fresh.uid()
@@ -191,19 +207,43 @@ export function queueByteRules(lim: Area): void {
       const creator = await inOwnUserNamespace(outer, uid)
       const outside = await asUser(await outer.spawn('outside'), arm === 'treatment' ? uid : fresh.uid())
       const before = await room(outside, fresh.name())
+      // The limit of each ancestor holds, too: inside there is no queue yet.
+      const name = fresh.name()
+      const outsides = await create(outside, name)
+      const whileOutsideHasOne = await room(creator, fresh.name())
+      if (!failed(outsides)) {
+        await outside.mq_unlink(name)
+        await outside.close(outsides)
+      }
       const queue = await create(creator, fresh.name())
       const whileThere = await room(outside, fresh.name())
       await creator.exitAndReap()
       const look = () => room(outside, fresh.name())
       return {
         before,
+        outsides: made(outsides),
+        whileOutsideHasOne,
         queue: made(queue),
         whileThere,
         returned: await eventually(look, (seen) => seen === 'room'),
       }
     },
-    treatment: () => ({ before: 'room', queue: 'made', whileThere: EMFILE, returned: 'room' }),
-    control: () => ({ before: 'room', queue: 'made', whileThere: 'room', returned: 'room' }),
+    treatment: () => ({
+      before: 'room',
+      outsides: 'made',
+      whileOutsideHasOne: EMFILE,
+      queue: 'made',
+      whileThere: EMFILE,
+      returned: 'room',
+    }),
+    control: () => ({
+      before: 'room',
+      outsides: 'made',
+      whileOutsideHasOne: 'room',
+      queue: 'made',
+      whileThere: 'room',
+      returned: 'room',
+    }),
   })
 
   lim.comparison('LIM-14', {
@@ -228,18 +268,6 @@ export function queueByteRules(lim: Area): void {
 /** The user, in a user namespace inside another that both are of its own making, with an IPC namespace. */
 async function inOwnUserNamespace(outer: Member, uid: number): Promise<Member> {
   const member = await outer.spawn('creator')
-  const every = await member.capabilities()
-  await member.prctl(PR_SET_KEEPCAPS, 1)
-  await asUser(member, uid)
-  // Where unprivileged users may make no user namespace, the capability allows it.
-  await member.setCapabilities(every)
-  let known = uid
-  for (const flags of [CLONE.NEWUSER, CLONE.NEWUSER | CLONE.NEWIPC]) {
-    await member.unshare(flags)
-    await member.writeFile('/proc/self/setgroups', 'deny')
-    await member.writeFile('/proc/self/uid_map', `0 ${known} 1`)
-    await member.writeFile('/proc/self/gid_map', `0 ${known} 1`)
-    known = 0
-  }
-  return member
+  await member.setrlimit(RLIMIT_MSGQUEUE, ONE_QUEUE, ONE_QUEUE)
+  return intoOwnUserNamespaces(member, uid, [['NEWUSER'], ['NEWUSER', 'NEWIPC']])
 }
