@@ -21,6 +21,10 @@ import {
   SHM_HUGETLB,
 } from '../../fixtures/rules.ts'
 import { lockPurse, type SysvFamily, slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
+import { intoOwnUserNamespaces } from '../../fixtures/user-namespaces.ts'
+
+/** CAP_IPC_LOCK of a user namespace lifts no limit: only that of the initial one does. */
+const OWN_ROOT = 'IPC_RMID by root of a user namespace'
 
 const FAMILIES: readonly SysvFamily[] = ['msg', 'sem', 'shm']
 
@@ -95,12 +99,13 @@ export function memoryRules(sha: Area): void {
   })
 
   sha.comparison('SHA-18', {
-    says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, and come back to him when the segment is unlocked, by whomever, or destroyed, or its namespace dies',
+    says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, whatever capabilities he has in a user namespace of his own, and come back to him when the segment is unlocked, by whomever, or destroyed, or its namespace dies',
     source: ['shmctl(2) SHM_LOCK', 'getrlimit(2) RLIMIT_MEMLOCK', 'ipc/shm.c: shmctl_do_lock, shm_destroy'],
     needs: ['SYSVIPC', 'CAP_SETUID', 'CAP_KILL'],
     arms: { treatment: 'the namespace dies', control: 'it lives' },
     flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWNS']],
-    variants: ['namespace’s end', 'IPC_RMID', 'SHM_UNLOCK', 'SHM_UNLOCK by another user'],
+    variants: ['namespace’s end', 'IPC_RMID', 'SHM_UNLOCK', 'SHM_UNLOCK by another user', OWN_ROOT],
+    variantNeeds: { [OWN_ROOT]: ['USER_NS'] },
     async experiment(world) {
       const { outer, enter, arm, variant, fresh, eventually } = world
       const uid = fresh.uid()
@@ -111,11 +116,17 @@ export function memoryRules(sha: Area): void {
         await child.becomeUser(user)
         return child
       }
+      const asRootOfOwn = async (place: Member, user: number): Promise<Member> => {
+        const child = await place.spawn('root of a user namespace of the user’s own')
+        await child.setrlimit(RLIMIT_MEMLOCK, limit, limit)
+        return intoOwnUserNamespaces(child, user, [['NEWUSER', 'NEWIPC']])
+      }
       const lock = async (member: Member): Promise<unknown> =>
         member.try.shmctlLock(await member.shmget(IPC_PRIVATE, limit, IPC_CREAT | 0o600))
       const first = await enter('first')
       const second = await enter('second')
-      const inFirst = await asUser(first, 'user in first', uid)
+      const inFirst =
+        variant === OWN_ROOT ? await asRootOfOwn(first, uid) : await asUser(first, 'user in first', uid)
       const segment = await inFirst.shmget(IPC_PRIVATE, limit, IPC_CREAT | 0o600)
       const locked = await inFirst.try.shmctlLock(segment)
       const again = await lock(inFirst)
@@ -123,7 +134,7 @@ export function memoryRules(sha: Area): void {
       const elsewhere = await lock(user)
       const otherUser = await lock(await asUser(second, 'another user', fresh.uid()))
       if (arm === 'treatment') {
-        if (variant === 'IPC_RMID') await inFirst.shmctlRemove(segment)
+        if (variant === 'IPC_RMID' || variant === OWN_ROOT) await inFirst.shmctlRemove(segment)
         else if (variant === 'SHM_UNLOCK') await inFirst.shmctlLock(segment, 'SHM_UNLOCK')
         else if (variant === 'SHM_UNLOCK by another user') {
           const owner = { uid: await first.geteuid(), gid: await first.getegid() }
