@@ -15,17 +15,32 @@ import {
   procPid,
   writeMaps,
 } from '../../fixtures/rules.ts'
-import { makeSet, OPERATED, ok, operate, UNDONE, valuesOf } from '../../fixtures/undo.ts'
+import {
+  ALL_OPERATED,
+  ALL_UNDONE,
+  makeSet,
+  makeSets,
+  OPERATED,
+  ok,
+  operate,
+  operateAll,
+  UNDONE,
+  valuesOf,
+  valuesOfAll,
+} from '../../fixtures/undo.ts'
 
 const SEMOP = 'semop(2) SEM_UNDO'
 
-/** A set in the outer namespace, and a child that has something to undo on it. */
-async function undoer(world: ComparisonWorld): Promise<{ member: Member; id: number }> {
-  const id = await makeSet(world.outer, world.fresh.key())
+/** Three sets in the outer namespace, and a child that has something to undo on each. */
+async function undoer(world: ComparisonWorld): Promise<{ member: Member; sets: number[] }> {
+  const sets = await makeSets(world.outer, world.fresh.key)
   const member = await world.outer.spawn('undoer')
-  await operate(member, id)
-  return { member, id }
+  await operateAll(member, sets)
+  return { member, sets }
 }
+
+/** The sets after all was undone and a waiter took what the third got back. */
+const UNDONE_AND_TAKEN = [...ALL_UNDONE.slice(0, 2), [10, 0, 0]]
 
 /** An nsfd of another member's namespace. */
 async function nsfdOf(member: Member, target: Member, flag: Flag): Promise<number> {
@@ -34,30 +49,58 @@ async function nsfdOf(member: Member, target: Member, flag: Flag): Promise<numbe
 
 export function addLeavingRules(und: Area): void {
   und.comparison('UND-01', {
-    says: 'unshare(CLONE_NEWIPC) applies the caller’s undo list to the sets of the namespace it leaves, at once and just as exit would',
+    says: 'unshare(CLONE_NEWIPC) applies the caller’s undo list to the sets of the namespace it leaves, to all of them, at once and just as exit would: who waits for one is woken',
     source: ['unshare(2) CLONE_SYSVSEM', SEMOP, 'kernel/fork.c: ksys_unshare', 'ipc/sem.c: exit_sem'],
     needs: ['SYSVIPC'],
     since: '2.6.26',
-    variants: ['NEWUTS', 'NEWNS', 'NEWNET', 'NEWCGROUP', 'alone'],
-    variantNeeds: { NEWUTS: ['UTS_NS'], NEWNET: ['NET_NS'], NEWCGROUP: ['CGROUP_NS'] },
+    variants: ['NEWUTS', 'NEWNS', 'NEWNET', 'NEWCGROUP', 'NEWUSER', 'NEWPID', 'alone'],
+    variantNeeds: {
+      NEWUTS: ['UTS_NS'],
+      NEWNET: ['NET_NS'],
+      NEWCGROUP: ['CGROUP_NS'],
+      NEWUSER: ['USER_NS'],
+      NEWPID: ['PID_NS'],
+    },
     arms: { treatment: 'unshare with CLONE_NEWIPC', control: 'unshare without it' },
     async experiment(world) {
-      const { member, id } = await undoer(world)
+      const { member, sets } = await undoer(world)
       const { arm, variant, outer } = world
-      const before = await valuesOf(outer, id)
+      // Waits for what the undoer has taken; in UND-02 for the end of what it has in use.
+      const waiter = await outer.spawn('waiter')
+      const waiting = await waiter.block.semop(sets[2]!, [{ index: 1, change: -1 }])
+      const before = await valuesOfAll(outer, sets)
       const others: Flag[] = variant === 'alone' ? [] : [variant as Flag]
       await member.unshare(cloneBits(arm === 'treatment' ? ['NEWIPC', ...others] : others))
-      const after = await valuesOf(outer, id)
+      const after = await valuesOfAll(outer, sets)
+      const woken = arm === 'treatment' ? await waiting.within(5000) : waiting.state()
       // Nothing is left that the end of the process could apply once more, or too late.
       await member.exitAndReap()
-      return { before, after, atLast: await valuesOf(outer, id) }
+      return {
+        before,
+        after,
+        woken,
+        atLast: await valuesOfAll(outer, sets),
+        wokenAtLast: await waiting.within(5000),
+      }
     },
-    treatment: () => ({ before: [...OPERATED], after: [...UNDONE], atLast: [...UNDONE] }),
-    control: () => ({ before: [...OPERATED], after: [...OPERATED], atLast: [...UNDONE] }),
+    treatment: () => ({
+      before: ALL_OPERATED,
+      after: UNDONE_AND_TAKEN,
+      woken: 0,
+      atLast: UNDONE_AND_TAKEN,
+      wokenAtLast: 0,
+    }),
+    control: () => ({
+      before: ALL_OPERATED,
+      after: ALL_OPERATED,
+      woken: 'blocked',
+      atLast: UNDONE_AND_TAKEN,
+      wokenAtLast: 0,
+    }),
   })
 
   und.comparison('UND-02', {
-    says: 'setns to another IPC namespace applies the caller’s undo list to the sets of the namespace it leaves',
+    says: 'setns to another IPC namespace applies the caller’s undo list to all sets of the namespace it leaves, and wakes who waits for one',
     source: ['setns(2)', SEMOP, 'kernel/nsproxy.c: commit_nsset'],
     needs: ['SYSVIPC', 'UTS_NS'],
     since: '3.0',
@@ -65,7 +108,7 @@ export function addLeavingRules(und: Area): void {
     arms: { treatment: 'setns to an IPC namespace', control: 'setns to a UTS namespace' },
     async experiment(world) {
       const { outer, enter, initial, stranger, arm, variant } = world
-      const { member, id } = await undoer(world)
+      const { member, sets } = await undoer(world)
       const target =
         arm === 'control'
           ? await outer.spawn('other', ['NEWUTS'])
@@ -76,14 +119,35 @@ export function addLeavingRules(und: Area): void {
               : await enter('child')
       const flag = arm === 'treatment' ? 'NEWIPC' : 'NEWUTS'
       const nsfd = await nsfdOf(member, target, flag)
-      const before = await valuesOf(outer, id)
+      const waiter = await outer.spawn('waiter')
+      const waiting = await waiter.block.semop(sets[2]!, [{ index: 2, change: 0 }])
+      const before = await valuesOfAll(outer, sets)
       await member.setns(nsfd, CLONE[flag])
-      const after = await valuesOf(outer, id)
+      const after = await valuesOfAll(outer, sets)
+      const woken = arm === 'treatment' ? await waiting.within(5000) : waiting.state()
       await member.exitAndReap()
-      return { before, after, atLast: await valuesOf(outer, id) }
+      return {
+        before,
+        after,
+        woken,
+        atLast: await valuesOfAll(outer, sets),
+        wokenAtLast: await waiting.within(5000),
+      }
     },
-    treatment: () => ({ before: [...OPERATED], after: [...UNDONE], atLast: [...UNDONE] }),
-    control: () => ({ before: [...OPERATED], after: [...OPERATED], atLast: [...UNDONE] }),
+    treatment: () => ({
+      before: ALL_OPERATED,
+      after: ALL_UNDONE,
+      woken: 0,
+      atLast: ALL_UNDONE,
+      wokenAtLast: 0,
+    }),
+    control: () => ({
+      before: ALL_OPERATED,
+      after: ALL_OPERATED,
+      woken: 'blocked',
+      atLast: ALL_UNDONE,
+      wokenAtLast: 0,
+    }),
   })
 
   und.comparison('UND-03', {
@@ -95,17 +159,17 @@ export function addLeavingRules(und: Area): void {
     arms: { treatment: 'setns to its own IPC namespace', control: 'setns to its own UTS namespace' },
     async experiment(world) {
       const { outer, arm, variant } = world
-      const { member, id } = await undoer(world)
+      const { member, sets } = await undoer(world)
       const flag = arm === 'treatment' ? 'NEWIPC' : 'NEWUTS'
       const nsfd = await nsfdOf(member, variant === 'another member’s' ? outer : member, flag)
-      const before = await valuesOf(outer, id)
+      const before = await valuesOfAll(outer, sets)
       await member.setns(nsfd, variant === 'type 0' ? 0 : CLONE[flag])
-      const after = await valuesOf(outer, id)
+      const after = await valuesOfAll(outer, sets)
       // It is still in the namespace of the set.
-      return { before, after, toItself: await valuesOf(member, id) }
+      return { before, after, toItself: await valuesOfAll(member, sets) }
     },
-    treatment: () => ({ before: [...OPERATED], after: [...UNDONE], toItself: [...UNDONE] }),
-    control: () => ({ before: [...OPERATED], after: [...OPERATED], toItself: [...OPERATED] }),
+    treatment: () => ({ before: ALL_OPERATED, after: ALL_UNDONE, toItself: ALL_UNDONE }),
+    control: () => ({ before: ALL_OPERATED, after: ALL_OPERATED, toItself: ALL_OPERATED }),
   })
 
   und.comparison('UND-04', {
@@ -149,18 +213,18 @@ export function addLeavingRules(und: Area): void {
     arms: { treatment: 'without CLONE_NEWIPC', control: 'with CLONE_NEWIPC too' },
     async experiment(world) {
       const { outer, enter, arm, variant } = world
-      const { member, id } = await undoer(world)
+      const { member, sets } = await undoer(world)
       const flags = variant.split('+') as Flag[]
       const donor = await enter('donor', { via: 'clone', flags: ['NEWIPC', ...flags] })
       const pidfd = await member.pidfd_open(donor.pid)
-      const before = await valuesOf(outer, id)
+      const before = await valuesOfAll(outer, sets)
       await member.setns(pidfd, cloneBits(arm === 'treatment' ? flags : ['NEWIPC', ...flags]))
-      const after = await valuesOf(outer, id)
+      const after = await valuesOfAll(outer, sets)
       await member.exitAndReap()
-      return { before, after, atLast: await valuesOf(outer, id) }
+      return { before, after, atLast: await valuesOfAll(outer, sets) }
     },
-    treatment: () => ({ before: [...OPERATED], after: [...OPERATED], atLast: [...UNDONE] }),
-    control: () => ({ before: [...OPERATED], after: [...UNDONE], atLast: [...UNDONE] }),
+    treatment: () => ({ before: ALL_OPERATED, after: ALL_OPERATED, atLast: ALL_UNDONE }),
+    control: () => ({ before: ALL_OPERATED, after: ALL_UNDONE, atLast: ALL_UNDONE }),
   })
 }
 

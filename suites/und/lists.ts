@@ -57,7 +57,7 @@ export function addListRules(und: Area): void {
   })
 
   und.comparison('UND-07', {
-    says: 'who has entered another IPC namespace starts with an empty undo list: a set of the same identifier there gets back what was done to it there, and nothing else',
+    says: 'who has entered another IPC namespace starts with an empty undo list: a set of the same identifier there gets back what was done to it there, and nothing else; setting that one’s values clears nothing of the list',
     source: ['ipc/sem.c: find_alloc_undo, exit_sem', 'unshare(2) CLONE_SYSVSEM'],
     needs: ['SYSVIPC'],
     since: '2.6.26',
@@ -81,6 +81,11 @@ export function addListRules(und: Area): void {
       await there.semctlSetAll(otherId, [100, 100, 100])
       const undoer = await here.spawn('undoer')
       await operate(undoer, id)
+      // SETVAL and SETALL make every process forget what it had to undo there, in their own namespace only.
+      await undoer.semop(id, [{ index: 2, change: 4, flags: SEM_UNDO }])
+      await here.semctlSetValue(id, 2, OPERATED[2])
+      await there.semctlSetValue(otherId, 0, 101)
+      await there.semctlSetAll(otherId, [100, 100, 100])
       const before = [await valuesOf(here, id), await valuesOf(there, otherId)]
       let abroad = there
       if (arm === 'treatment' && variant === 'unshare') {
@@ -123,14 +128,17 @@ export function addListRules(und: Area): void {
   })
 
   und.comparison('UND-08', {
-    says: 'the undo list is applied when the process ends, by exit or by a signal; it outlives execve, and a forked child has none of it',
+    says: 'the undo list is applied when the process ends, by exit, by a signal or with its pid namespace; it outlives execve, and a forked child has none of it',
     source: ['semop(2) SEM_UNDO', 'ipc/sem.c: exit_sem, copy_semundo'],
     needs: ['SYSVIPC'],
-    variants: ['SIGKILL', 'exit', 'execve', 'fork', 'clone with CLONE_NEWIPC'],
+    variants: ['SIGKILL', 'exit', 'execve', 'fork', 'clone with CLONE_NEWIPC', 'end of the pid namespace'],
+    variantNeeds: { 'end of the pid namespace': ['PID_NS'] },
     arms: { treatment: 'operations with SEM_UNDO', control: 'operations without' },
     async experiment({ outer, arm, variant, fresh }) {
       const id = await makeSet(outer, fresh.key())
-      const process = await outer.spawn('process')
+      // Whose death kills the process too, where it is the init of its pid namespace.
+      const parent = variant === 'end of the pid namespace' ? await outer.spawn('init', ['NEWPID']) : outer
+      const process = await parent.spawn('process')
       await operate(process, id, arm === 'treatment' ? SEM_UNDO : 0)
       const before = await valuesOf(outer, id)
       if (variant === 'execve') await process.withThreads()
@@ -140,7 +148,7 @@ export function addListRules(und: Area): void {
       }
       const meanwhile = await valuesOf(outer, id)
       if (variant === 'exit') await process.exitAndReap()
-      else await process.killAndReap()
+      else await (parent === outer ? process : parent).killAndReap()
       return { before, meanwhile, atLast: await valuesOf(outer, id) }
     },
     treatment: () => ({ before: [...OPERATED], meanwhile: [...OPERATED], atLast: [...UNDONE] }),
