@@ -14,8 +14,14 @@ import {
   O_RDONLY,
   succeeds,
 } from '../../fixtures/rules.ts'
+import { CALLS } from './calls.ts'
 
 const LASTING = { shm: ['lasting segments'] } as const
+
+/** What every call by identifier comes to where the identifier means nothing. */
+function noneOf(variant: string): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(Object.keys(CALLS[variant as SystemVKind].succeed).map((call) => [call, EINVAL]))
+}
 
 export function addKeyRules(svk: Area): void {
   for (const [id, kind] of [
@@ -233,7 +239,7 @@ export function addKeyRules(svk: Area): void {
   })
 
   svk.comparison('SVK-21', {
-    says: 'who leaves an IPC namespace loses its objects, and who comes back by setns finds the very same ones',
+    says: 'who leaves an IPC namespace, by unshare or by setns, loses its objects, and who comes back by setns finds the very same ones',
     source: ['setns(2)', 'ipc_namespaces(7)'],
     needs: ['SYSVIPC'],
     since: '3.0',
@@ -241,6 +247,7 @@ export function addKeyRules(svk: Area): void {
     arms: { treatment: 'leaves and comes back', control: 'leaves and stays away' },
     async experiment({ outer, arm, fresh, variant }) {
       const family = SYSTEM_V[variant as SystemVKind]
+      const { use } = CALLS[family.kind]
       const key = fresh.key()
       const id = await family.make(outer, key, 41)
       const before = await family.inspect(outer, id)
@@ -250,29 +257,54 @@ export function addKeyRules(svk: Area): void {
       await traveller.unshare(CLONE.NEWIPC)
       const awayByKey = await family.find(traveller, key)
       const awayById = await family.stat(traveller, id)
+      const awayCalls = await use(traveller, id)
+      const awayRemoves = await family.remove(traveller, id)
       // An object of the same key abroad must not be what is found at home.
       await traveller.makeUnnamed(family.kind, 3)
       const abroad = await family.make(traveller, key, 99)
+      // Somebody stays abroad, with an object for the traveller to try at last.
+      const resident = await traveller.spawn('resident')
+      const left = await family.make(resident, fresh.key(), 41)
+      const leftBefore = await family.inspect(resident, left)
       if (arm === 'treatment') await traveller.setns(home, CLONE.NEWIPC)
       const thenByKey = await family.find(traveller, key)
       const after = await family.inspect(traveller, id)
       const content = await family.read(traveller, arm === 'treatment' ? id : abroad)
-      return { id, before, atFirst, awayByKey, awayById, abroad, thenByKey, after, content }
+      const thenById = await family.stat(traveller, left)
+      const thenCalls = await use(traveller, left)
+      const thenRemoves = await family.remove(traveller, left)
+      return {
+        ...{ id, before, atFirst, awayByKey, awayById, awayCalls, awayRemoves, abroad, thenByKey, after },
+        ...{ content, thenById, thenCalls, thenRemoves },
+        ...{ leftBefore, leftAfter: await family.inspect(resident, left) },
+      }
     },
-    treatment: ({ id, before }) => ({
+    treatment: ({ id, before, leftBefore }, { variant }) => ({
       atFirst: id,
       awayByKey: ENOENT,
       awayById: EINVAL,
+      awayCalls: noneOf(variant),
+      awayRemoves: EINVAL,
       thenByKey: id,
       after: before,
       content: 41,
+      thenById: EINVAL,
+      thenCalls: noneOf(variant),
+      thenRemoves: EINVAL,
+      leftAfter: leftBefore,
     }),
-    control: ({ id, abroad }) => ({
+    control: ({ id, abroad }, { variant }) => ({
       atFirst: id,
       awayByKey: ENOENT,
       awayById: EINVAL,
+      awayCalls: noneOf(variant),
+      awayRemoves: EINVAL,
       thenByKey: abroad,
       content: 99,
+      thenById: succeeds,
+      thenCalls: CALLS[variant as SystemVKind].succeed,
+      thenRemoves: 0,
+      leftAfter: EINVAL,
     }),
   })
 }
