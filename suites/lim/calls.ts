@@ -5,8 +5,8 @@ import { limitRule } from './rule.ts'
 
 export function callLimitRules(lim: Area): void {
   limitRule(lim, 'LIM-01', {
-    says: 'msgmax of the sender’s IPC namespace bounds a message: a larger one is EINVAL',
-    source: ['msgop(2)', 'ipc/msg.c: do_msgsnd'],
+    says: 'msgmax of the sender’s IPC namespace bounds a message: a larger one is EINVAL, and one that is not is copied (MSG_COPY) and received whole',
+    source: ['msgop(2)', 'ipc/msg.c: do_msgsnd, prepare_copy'],
     since: '2.6.19',
     limits: [MSGMAX],
   })
