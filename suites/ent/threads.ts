@@ -5,10 +5,12 @@ import {
   CLONE,
   differs,
   EINVAL,
+  ENOENT,
   ESRCH,
   failed,
   IPC_CREAT,
   IPC_EXCL,
+  type Member,
   PIDFD_THREAD,
   THREAD_BITS,
 } from '../../fixtures/rules.ts'
@@ -86,8 +88,8 @@ export function threadRules(ent: Area): void {
   })
 
   ent.comparison('ENT-13', {
-    says: 'in a process with several threads unshare(CLONE_NEWIPC) moves the calling thread only',
-    source: ['unshare(2)', 'kernel/fork.c: ksys_unshare'],
+    says: 'in a process with several threads unshare(CLONE_NEWIPC) and setns move the calling thread only, and each thread works in its own IPC namespace',
+    source: ['unshare(2)', 'setns(2)', 'kernel/fork.c: ksys_unshare'],
     needs: ['SYSVIPC'],
     since: '2.6.19',
     arms: { treatment: 'one thread unshares CLONE_NEWIPC', control: 'one thread unshares CLONE_NEWUTS' },
@@ -97,13 +99,25 @@ export function threadRules(ent: Area): void {
       if (!thread) throw new Error('no thread')
       const key = fresh.key()
       const queue = await thread.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
+      const set = await thread.semget(key, 1, IPC_CREAT | IPC_EXCL | 0o600)
+      const segment = await thread.shmget(key, 4096, IPC_CREAT | IPC_EXCL | 0o600)
+      const home = await ownNsfd(main, 'NEWIPC', '/proc/thread-self')
       const refused = {
         withUser: await main.try.unshare(CLONE.NEWUSER | CLONE.NEWIPC),
         withThread: await main.try.unshare(CLONE.THREAD | CLONE.NEWIPC),
         withVm: await main.try.unshare(CLONE.VM | CLONE.NEWIPC),
       }
       const returned = await main.try.unshare(arm === 'treatment' ? CLONE.NEWIPC : CLONE.NEWUTS)
+      // Back and forth.
+      const abroad = await ownNsfd(main, 'NEWIPC', '/proc/thread-self')
+      await main.setns(home, CLONE.NEWIPC)
+      await main.setns(abroad, CLONE.NEWIPC)
       const other = await namespaceOf(thread, 'NEWIPC', '/proc/thread-self')
+      const byKey = async (member: Member): Promise<unknown[]> => [
+        await member.try.msgget(key, 0),
+        await member.try.semget(key, 0, 0),
+        await member.try.shmget(key, 0, 0),
+      ]
       const seen = await main.try.msgctlStat(queue)
       return {
         ...refused,
@@ -112,10 +126,12 @@ export function threadRules(ent: Area): void {
         mine: await namespaceOf(main, 'NEWIPC', '/proc/thread-self'),
         stayed: other === (await namespaceOf(outer)),
         seenByMain: 'perm' in seen ? seen.perm.key === key : seen,
-        seenByOther: (await thread.try.msgget(key, 0)) === queue,
+        made: [queue, set, segment],
+        foundByMain: await byKey(main),
+        foundByOther: await byKey(thread),
       }
     },
-    treatment: ({ other }) => ({
+    treatment: ({ other, made }) => ({
       withUser: EINVAL,
       withThread: EINVAL,
       withVm: EINVAL,
@@ -123,9 +139,17 @@ export function threadRules(ent: Area): void {
       mine: differs(other),
       stayed: true,
       seenByMain: EINVAL,
-      seenByOther: true,
+      foundByMain: [ENOENT, ENOENT, ENOENT],
+      foundByOther: made,
     }),
-    control: ({ other }) => ({ returned: 0, mine: other, stayed: true, seenByMain: true, seenByOther: true }),
+    control: ({ other, made }) => ({
+      returned: 0,
+      mine: other,
+      stayed: true,
+      seenByMain: true,
+      foundByMain: made,
+      foundByOther: made,
+    }),
   })
 
   ent.comparison('ENT-14', {
