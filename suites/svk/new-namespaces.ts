@@ -2,6 +2,7 @@
 import { amounts, NOTHING } from '../../fixtures/amounts.ts'
 import { sideInInitial } from '../../fixtures/identifiers.ts'
 import {
+  EMPTY,
   type Label,
   OBJECT_KINDS,
   OBJECTS,
@@ -14,6 +15,7 @@ import {
   type Area,
   type ComparisonWorld,
   differs,
+  EEXIST,
   EINVAL,
   ENOENT,
   ENOSPC,
@@ -27,9 +29,13 @@ import {
   oneOf,
   succeeds,
 } from '../../fixtures/rules.ts'
+import { watchNamespace } from '../../fixtures/sensors.ts'
 import { writeSysctl } from '../../fixtures/sysctls.ts'
 
 const LASTING = { shm: ['lasting segments'] } as const
+
+/** The variant of SVK-20 in which other namespaces die. */
+const AFTER_DEATHS = 'after deaths'
 
 const LIMIT_FILE = { msg: 'msgmni', sem: 'sem', shm: 'shmmni' } as const
 
@@ -67,11 +73,11 @@ export function addNewNamespaceRules(svk: Area): void {
   })
 
   svk.comparison('SVK-20', {
-    says: 'a new IPC namespace is empty: nothing of its creator’s is copied into it, no object, no count and no identifiers used up',
+    says: 'a new IPC namespace is empty: nothing of its creator’s is copied into it, no object, no count and no identifiers used up; nor does a new object hold what one of its key held in a namespace that died',
     source: ['ipc_namespaces(7)', 'ipc/util.c: ipc_init_ids', 'ipc/namespace.c: create_ipc_ns'],
     needs: ['SYSVIPC'],
-    variants: ['private', 'initial', 'queues_max'],
-    variantNeeds: { queues_max: ['POSIX_MQUEUE', 'MQUEUE_SYSCTL'] },
+    variants: ['private', 'initial', 'queues_max', AFTER_DEATHS],
+    variantNeeds: { queues_max: ['POSIX_MQUEUE', 'MQUEUE_SYSCTL'], [AFTER_DEATHS]: ['POSIX_MQUEUE'] },
     arms: { treatment: 'made with CLONE_NEWIPC', control: 'made without it' },
     flags: 'with NEWIPC',
     via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
@@ -116,9 +122,11 @@ export function addNewNamespaceRules(svk: Area): void {
         variant === 'queues_max'
           ? await queuesUpToOne(world, arm === 'treatment' ? newcomer : creator, newcomer)
           : undefined
-      return { kinds, found, used, first, queues }
+      const deaths =
+        variant === AFTER_DEATHS ? await sameLabelsAfterDeaths(world, kinds, newcomer) : undefined
+      return { kinds, found, used, first, queues, deaths }
     },
-    treatment: ({ kinds, queues }) => ({
+    treatment: ({ kinds, queues, deaths }) => ({
       found: eachOf(kinds, ENOENT),
       used: {
         msg: EMPTY_NAMESPACE.msg,
@@ -140,14 +148,22 @@ export function addNewNamespaceRules(svk: Area): void {
         'shm then': { used: 1, highest: 0 },
       },
       queues: queues && { ...queues, made: queues.limited ? ['made', ENOSPC] : ['made', 'made'] },
+      deaths: deaths?.map(() => ({
+        end: 'destroyed',
+        ...Object.fromEntries(kinds.map((kind) => [kind, ['made', EMPTY[kind]]])),
+      })),
     }),
-    control: ({ kinds, queues }, { variant }) => ({
+    control: ({ kinds, queues, deaths }, { variant }) => ({
       found: eachOf(kinds, 'found'),
       // The initial namespace may have no room for more.
       ...(variant === 'initial'
         ? {}
         : { first: having({ msg: differs(0), sem: differs(0), shm: differs(0) }) }),
       queues: queues && { ...queues, made: queues.limited ? [ENOSPC, ENOSPC] : ['made', 'made'] },
+      deaths: deaths?.map(() => ({
+        end: 'alive',
+        ...Object.fromEntries(kinds.map((kind) => [kind, [EEXIST, 41]])),
+      })),
     }),
   })
 
@@ -202,6 +218,36 @@ export function addNewNamespaceRules(svk: Area): void {
       roomAgain: { made: 0, refusal: 'ENOSPC' },
     }),
   })
+}
+
+/** How many die one after another: what a kernel keeps of a death it may keep of the last one only, anybody's. */
+const DEATHS = 3
+
+/**
+ * Again and again somebody makes objects with contents and dies, with its IPC namespace or (control) without;
+ * then the newcomer makes objects of the same labels and sizes. What came of that, and what they hold.
+ */
+async function sameLabelsAfterDeaths(
+  world: ComparisonWorld,
+  kinds: readonly ObjectKind[],
+  newcomer: Member,
+): Promise<Record<string, unknown>[]> {
+  const { outer, arm, fresh } = world
+  const deaths: Record<string, unknown>[] = []
+  while (deaths.length < (arm === 'treatment' ? DEATHS : 1)) {
+    const mortal = await outer.spawn('mortal', arm === 'treatment' ? ['NEWIPC'] : [])
+    const watch = await watchNamespace(outer, mortal)
+    const labels = kinds.map((kind) => ({ kind, label: OBJECTS[kind].label(fresh) }))
+    for (const { kind, label } of labels) await OBJECTS[kind].make(mortal, label, 41)
+    await mortal.killAndReap()
+    const seen: Record<string, unknown> = {
+      end: arm === 'treatment' ? await watch.end(world) : await watch.look(),
+    }
+    for (const { kind, label } of labels)
+      seen[kind] = [await OBJECTS[kind].makeAnew(newcomer, label), await OBJECTS[kind].read(newcomer, label)]
+    deaths.push(seen)
+  }
+  return deaths
 }
 
 /** Tries to make two POSIX queues, the IPC namespace being limited to one if `limiter` may do that. */
