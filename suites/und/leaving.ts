@@ -53,7 +53,7 @@ export function addLeavingRules(und: Area): void {
     source: ['unshare(2) CLONE_SYSVSEM', SEMOP, 'kernel/fork.c: ksys_unshare', 'ipc/sem.c: exit_sem'],
     needs: ['SYSVIPC'],
     since: '2.6.26',
-    variants: ['NEWUTS', 'NEWNS', 'NEWNET', 'NEWCGROUP', 'NEWUSER', 'NEWPID', 'alone'],
+    variants: ['NEWUTS', 'NEWNS', 'NEWNET', 'NEWCGROUP', 'NEWUSER', 'NEWPID', 'FS', 'FILES', 'alone'],
     variantNeeds: {
       NEWUTS: ['UTS_NS'],
       NEWNET: ['NET_NS'],
@@ -69,8 +69,8 @@ export function addLeavingRules(und: Area): void {
       const waiter = await outer.spawn('waiter')
       const waiting = await waiter.block.semop(sets[2]!, [{ index: 1, change: -1 }])
       const before = await valuesOfAll(outer, sets)
-      const others: Flag[] = variant === 'alone' ? [] : [variant as Flag]
-      await member.unshare(cloneBits(arm === 'treatment' ? ['NEWIPC', ...others] : others))
+      const beside = variant === 'alone' ? 0 : CLONE[variant as keyof typeof CLONE]
+      await member.unshare(beside | (arm === 'treatment' ? CLONE.NEWIPC : 0))
       const after = await valuesOfAll(outer, sets)
       const woken = arm === 'treatment' ? await waiting.within(5000) : waiting.state()
       // Nothing is left that the end of the process could apply once more, or too late.
