@@ -5,6 +5,7 @@
  */
 import { NEW_QUEUE } from '../../fixtures/posix-queues.ts'
 import {
+  type Blocked,
   CLONE,
   type ComparisonWorld,
   cloneBits,
@@ -41,6 +42,19 @@ const PAGE = 4096
 const QUEUES_MAX = sysctl('queues_max').path
 const FORCED = sysctl('shm_rmid_forced').path
 
+/** Removes an object while a child waits for something of it. */
+async function removeWhileWaiting(
+  caller: Member,
+  wait: (waiter: Member) => Promise<Blocked<unknown>>,
+  remove: () => Promise<unknown>,
+): Promise<void> {
+  const waiter = await caller.spawn('waiter')
+  const waiting = await wait(waiter)
+  await remove()
+  await waiting.returned
+  await waiter.exitAndReap()
+}
+
 const messageQueueCalls: Deeds = async (caller, { fresh }) => {
   const key = fresh.key()
   const queue = await caller.msgget(key, NEW)
@@ -57,11 +71,11 @@ const messageQueueCalls: Deeds = async (caller, { fresh }) => {
   await caller.try.msgrcv(queue, 1, 1, IPC_NOWAIT)
   await caller.msgrcv(queue, 64, 1, IPC_NOWAIT)
   await caller.try.msgrcv(queue, 64, 1, IPC_NOWAIT)
-  const waiter = await caller.spawn('waiter')
-  const waiting = await waiter.block.msgrcv(queue, 64, 1, 0)
-  await caller.msgctlRemove(queue)
-  await waiting.returned
-  await waiter.exitAndReap()
+  await removeWhileWaiting(
+    caller,
+    (waiter) => waiter.block.msgrcv(queue, 64, 1, 0),
+    () => caller.msgctlRemove(queue),
+  )
   await caller.try.msgctlRemove(queue)
 }
 
@@ -86,11 +100,11 @@ const semaphoreCalls: Deeds = async (caller, { fresh }) => {
   const undoer = await caller.spawn('undoer')
   await undoer.semop(set, [{ index: 1, change: 1, flags: SEM_UNDO }])
   await undoer.exitAndReap()
-  const waiter = await caller.spawn('waiter')
-  const waiting = await waiter.block.semop(set, [{ index: 0, change: -9 }])
-  await caller.semctlRemove(set)
-  await waiting.returned
-  await waiter.exitAndReap()
+  await removeWhileWaiting(
+    caller,
+    (waiter) => waiter.block.semop(set, [{ index: 0, change: -9 }]),
+    () => caller.semctlRemove(set),
+  )
   await caller.try.semctlRemove(set)
 }
 

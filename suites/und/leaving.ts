@@ -1,6 +1,7 @@
 /** What leaving an IPC namespace does to the undo list. */
 import {
   type Area,
+  type Blocked,
   CLONE,
   type ComparisonWorld,
   cloneBits,
@@ -39,6 +40,22 @@ async function undoer(world: ComparisonWorld): Promise<{ member: Member; sets: n
   return { member, sets }
 }
 
+/**
+ * The sets after a member left, in the treatment arm, or should not have, and again after its end: nothing may be
+ * left then that the end could apply once more, or too late. And what came of somebody who waits for one of them.
+ */
+async function leftBehind(
+  { outer, arm }: ComparisonWorld,
+  member: Member,
+  sets: readonly number[],
+  waiting: Blocked<number>,
+) {
+  const after = await valuesOfAll(outer, sets)
+  const woken = arm === 'treatment' ? await waiting.within(5000) : waiting.state()
+  await member.exitAndReap()
+  return { after, woken, atLast: await valuesOfAll(outer, sets), wokenAtLast: await waiting.within(5000) }
+}
+
 /** The sets after all was undone and a waiter took what the third got back. */
 const UNDONE_AND_TAKEN = [...ALL_UNDONE.slice(0, 2), [10, 0, 0]]
 
@@ -71,17 +88,7 @@ export function addLeavingRules(und: Area): void {
       const before = await valuesOfAll(outer, sets)
       const beside = variant === 'alone' ? 0 : CLONE[variant as keyof typeof CLONE]
       await member.unshare(beside | (arm === 'treatment' ? CLONE.NEWIPC : 0))
-      const after = await valuesOfAll(outer, sets)
-      const woken = arm === 'treatment' ? await waiting.within(5000) : waiting.state()
-      // Nothing is left that the end of the process could apply once more, or too late.
-      await member.exitAndReap()
-      return {
-        before,
-        after,
-        woken,
-        atLast: await valuesOfAll(outer, sets),
-        wokenAtLast: await waiting.within(5000),
-      }
+      return { before, ...(await leftBehind(world, member, sets, waiting)) }
     },
     treatment: () => ({
       before: ALL_OPERATED,
@@ -123,16 +130,7 @@ export function addLeavingRules(und: Area): void {
       const waiting = await waiter.block.semop(sets[2]!, [{ index: 2, change: 0 }])
       const before = await valuesOfAll(outer, sets)
       await member.setns(nsfd, CLONE[flag])
-      const after = await valuesOfAll(outer, sets)
-      const woken = arm === 'treatment' ? await waiting.within(5000) : waiting.state()
-      await member.exitAndReap()
-      return {
-        before,
-        after,
-        woken,
-        atLast: await valuesOfAll(outer, sets),
-        wokenAtLast: await waiting.within(5000),
-      }
+      return { before, ...(await leftBehind(world, member, sets, waiting)) }
     },
     treatment: () => ({
       before: ALL_OPERATED,
