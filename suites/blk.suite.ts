@@ -1,4 +1,6 @@
 import { makeEqual } from '../fixtures/identifiers.ts'
+import { nsfdOf } from '../fixtures/identity.ts'
+import { joinIpc } from '../fixtures/leaving.ts'
 import { ELSEWHERE, type Elsewhere, twoPlaces } from '../fixtures/places.ts'
 import {
   area,
@@ -57,13 +59,9 @@ blk.comparison('BLK-01', {
     const leaver = await outer.spawn('leaver')
     const exiter = await outer.spawn('exiter')
     const home = await leaver.open('/proc/self/ns/ipc', O_RDONLY)
-    const inside = `/proc/${await procPid(resident)}/ns/ipc`
-    const nsfd = await leaver.open(inside, O_RDONLY)
-    for (const member of [leaver, exiter, ...(arm === 'treatment' ? [waiter] : [])]) {
-      const entrance = await member.open(inside, O_RDONLY)
-      await member.setns(entrance, CLONE.NEWIPC)
-      await member.close(entrance)
-    }
+    const nsfd = await nsfdOf(leaver, resident)
+    for (const member of [leaver, exiter, ...(arm === 'treatment' ? [waiter] : [])])
+      await joinIpc(member, resident)
     const watch = await watchNamespace(outer, resident)
     const visitorsPath = `/proc/${await procPid(waiter)}/ns/ipc`
     const waiting = arm === 'treatment' ? await wait.begin(resident, waiter, id) : undefined

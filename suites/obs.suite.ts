@@ -1,4 +1,6 @@
+import { nsfdOf } from '../fixtures/identity.ts'
 import { withInitialSysctl } from '../fixtures/initial-sysctls.ts'
+import { joinIpc } from '../fixtures/leaving.ts'
 import { furnish, inspectThrough, seeTwinDie } from '../fixtures/lifetime.ts'
 import { makeLarge, memoryGauge } from '../fixtures/memory.ts'
 import {
@@ -22,7 +24,7 @@ import {
   O_RDWR,
   procPid,
 } from '../fixtures/rules.ts'
-import { ipcFile, lockPurse, queuePurse, slotBooth, watchNamespace } from '../fixtures/sensors.ts'
+import { lockPurse, queuePurse, slotBooth, watchNamespace } from '../fixtures/sensors.ts'
 
 const obs = area('obs', 'Observing destruction from outside')
 export default obs
@@ -114,7 +116,7 @@ obs.comparison('OBS-03', {
     const booth = await slotBooth(outer, { ipc: variant === 'unshare' ? 2 : 1 })
     const member = await booth.keeper.spawn('member', ['NEWIPC'])
     const holder = await outer.spawn('holder')
-    const nsfd = await holder.open(await ipcFile(member), O_RDONLY)
+    const nsfd = await nsfdOf(holder, member)
     if (arm === 'treatment') await holder.close(nsfd)
     // Leaving takes a second slot for where it goes, and that one stays.
     if (variant === 'unshare') await member.unshare(CLONE.NEWIPC)
@@ -192,7 +194,7 @@ obs.comparison('OBS-05', {
     const member = await outer.spawn('member', ['NEWIPC'])
     await purse.charge(member)
     const holder = await outer.spawn('holder')
-    const nsfd = await holder.open(await ipcFile(member), O_RDONLY)
+    const nsfd = await nsfdOf(holder, member)
     if (arm === 'treatment') await holder.close(nsfd)
     const before = await purse.look()
     await member.killAndReap()
@@ -221,7 +223,7 @@ obs.comparison('OBS-06', {
     const member = await enter('member')
     const furniture = await furnish(member, fresh)
     const opener = await outer.spawn('opener')
-    const nsfd = await opener.open(await ipcFile(member), O_RDONLY)
+    const nsfd = await nsfdOf(opener, member)
     const handle = await opener.name_to_handle_at(nsfd)
     const { ino } = await opener.fstat(nsfd)
     await opener.close(nsfd)
@@ -272,7 +274,7 @@ obs.comparison('OBS-07', {
     const lasting = await outer.spawn('lasting', ['NEWIPC'])
     for (let turn = 0; turn < count; turn += 1) {
       const member = arm === 'treatment' ? await outer.spawn('member', ['NEWIPC']) : lasting
-      const nsfd = await looker.open(await ipcFile(member), O_RDONLY)
+      const nsfd = await nsfdOf(looker, member)
       ids.add(await looker.ioctl64(nsfd, NS_GET_ID))
       inodes.add((await looker.fstat(nsfd)).ino)
       await looker.close(nsfd)
@@ -306,9 +308,7 @@ obs.comparison('OBS-08', {
     const member = await enter('member')
     const watcher = await outer.spawn('watcher', ['NEWNS'])
     await makePrivate(watcher)
-    const nsfd = await watcher.open(await ipcFile(member), O_RDONLY)
-    await watcher.setns(nsfd, CLONE.NEWIPC)
-    await watcher.close(nsfd)
+    await joinIpc(watcher, member)
     const files: number[] = []
     for (const file of SYSCTLS) files.push(await watcher.open(`/proc/sys/${file}`, O_RDONLY))
     await watcher.mount('mqueue', '/dev', 'mqueue')
@@ -372,7 +372,7 @@ obs.comparison('OBS-10', {
     const member = await booth.keeper.spawn('member', ['NEWIPC'])
     const watch = await watchNamespace(outer, member)
     const holder = await outer.spawn('holder')
-    const nsfd = await holder.open(await ipcFile(member), O_RDONLY)
+    const nsfd = await nsfdOf(holder, member)
     let content: () => Promise<unknown>
     if (variant === 'queue descriptor') {
       await holder.setns(nsfd, CLONE.NEWIPC)

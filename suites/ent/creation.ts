@@ -1,5 +1,6 @@
 /** ENT-01…06, 10, 15, 16, 31, 32: making an IPC namespace and keeping it. */
-import { namespaceOf, whetherMade } from '../../fixtures/identity.ts'
+import { setForced } from '../../fixtures/forced.ts'
+import { namespaceOf, nsfdOf, whetherMade } from '../../fixtures/identity.ts'
 import {
   type Area,
   CLONE,
@@ -11,13 +12,11 @@ import {
   failed,
   IPC_CREAT,
   IPC_EXCL,
-  type Member,
   NS_GET_PARENT,
   O_CREAT,
   O_EXCL,
   O_RDONLY,
   O_RDWR,
-  procPid,
   SEM_UNDO,
   SIGCHLD,
   THREAD_BITS,
@@ -174,7 +173,7 @@ export function creationRules(ent: Area): void {
       const before = { ipc: await namespaceOf(caller), uts: await namespaceOf(caller, 'NEWUTS') }
       const returned = await caller.try.unshare(CLONE.NEWUTS | CLONE.NEWIPC)
       // Takes away every segment whose maker has left (proc_sys_kernel(5)), and only those.
-      await forceRemoval(inside, outer)
+      await setForced(outer, inside, 1)
       const left = await inside.try.shmctlStat(segment)
       return {
         returned,
@@ -197,8 +196,7 @@ export function creationRules(ent: Area): void {
     async experiment({ outer, arm, enter }) {
       if (arm === 'control') {
         const inside = await enter('inside', { flags: ['NEWUSER'] })
-        const pid = await inside.readlink('/proc/self')
-        const nsfd = await outer.open(`/proc/${pid}/ns/user`, O_RDONLY)
+        const nsfd = await nsfdOf(outer, inside, 'NEWUSER')
         return { refused: [], all: 0, parent: typeof (await outer.try.ioctl(nsfd, NS_GET_PARENT)) }
       }
       const caller = await outer.spawn('caller')
@@ -269,14 +267,4 @@ export function creationRules(ent: Area): void {
     reason:
       'needs kernels built without one of them, where the other family’s rules are what says it; "ipcns kernel matrix" boots both',
   })
-}
-
-/** Sets shm_rmid_forced in the namespace of `inside`; before 6.9 only root of the initial user namespace may. */
-async function forceRemoval(inside: Member, outer: Member): Promise<void> {
-  const set = await inside.try.writeFile('/proc/sys/kernel/shm_rmid_forced', '1')
-  if (!failed(set)) return
-  const nsfd = await outer.open(`/proc/${await procPid(inside)}/ns/ipc`, O_RDONLY)
-  const visitor = await outer.spawn('visitor', [], { keep: [nsfd] })
-  await visitor.setns(nsfd, CLONE.NEWIPC)
-  await visitor.writeFile('/proc/sys/kernel/shm_rmid_forced', '1')
 }

@@ -1,5 +1,5 @@
 /** ENT-17…26, 30: joining an IPC namespace that exists. */
-import { namespaceOf, ownNsfd } from '../../fixtures/identity.ts'
+import { namespaceOf, nsfdOf, ownNsfd } from '../../fixtures/identity.ts'
 import {
   type Area,
   CLONE,
@@ -20,11 +20,6 @@ import {
   PR_SET_KEEPCAPS,
   SEM_UNDO,
 } from '../../fixtures/rules.ts'
-
-/** Opens another member's IPC namespace file; both see the same procfs. */
-async function nsfdOf(opener: Member, target: Member, type = 'ipc'): Promise<number> {
-  return opener.open(`/proc/${await target.readlink('/proc/self')}/ns/${type}`, O_RDONLY)
-}
 
 export function joiningRules(ent: Area): void {
   ent.comparison('ENT-17', {

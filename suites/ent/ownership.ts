@@ -1,6 +1,6 @@
 /** ENT-27…30: the user namespace that owns an IPC namespace, and memberless namespaces. */
-import { namespaceOf, ownNsfd } from '../../fixtures/identity.ts'
-import { type Area, CLONE, EPERM, IPC_CREAT, IPC_EXCL, O_RDONLY } from '../../fixtures/rules.ts'
+import { namespaceOf, nsfdOf, ownNsfd } from '../../fixtures/identity.ts'
+import { type Area, CLONE, EPERM, IPC_CREAT, IPC_EXCL } from '../../fixtures/rules.ts'
 
 export function ownershipRules(ent: Area): void {
   ent.comparison('ENT-27', {
@@ -13,11 +13,10 @@ export function ownershipRules(ent: Area): void {
       const owner = await outer.spawn('owner')
       await owner.becomeUser(fresh.uid())
       const inside = await owner.spawn('inside', ['NEWUSER', 'NEWIPC'])
-      const pid = await inside.readlink('/proc/self')
       const theirs = await namespaceOf(inside)
       const joiner = await owner.spawn('joiner')
-      const ipc = await joiner.open(`/proc/${pid}/ns/ipc`, O_RDONLY)
-      const user = await joiner.open(`/proc/${pid}/ns/user`, O_RDONLY)
+      const ipc = await nsfdOf(joiner, inside)
+      const user = await nsfdOf(joiner, inside, 'NEWUSER')
       const pidfd = await joiner.pidfd_open(inside.pid)
       if (arm === 'treatment')
         return {
@@ -53,9 +52,8 @@ export function ownershipRules(ent: Area): void {
       const inside = await enter('inside', { from: outer })
       const key = fresh.key()
       const queue = await inside.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
-      const path = `/proc/${await inside.readlink('/proc/self')}/ns/ipc`
       const joiner = arm === 'treatment' ? await outer.spawn('joiner') : await outer.spawn('sibling')
-      const nsfd = await joiner.open(path, O_RDONLY)
+      const nsfd = await nsfdOf(joiner, inside)
       if (arm === 'control') await joiner.unshare(CLONE.NEWUSER)
       const returned = await joiner.try.setns(nsfd, CLONE.NEWIPC)
       return {

@@ -1,4 +1,5 @@
 /** What the life of an IPC namespace has to do with its owner, its parents and the initial one. */
+import { nsFileOf, nsfdOf } from '../../fixtures/identity.ts'
 import { endMembership } from '../../fixtures/leaving.ts'
 import { furnish, joinAs, seeTwinDie } from '../../fixtures/lifetime.ts'
 import {
@@ -17,7 +18,7 @@ import {
   procPid,
   writeMaps,
 } from '../../fixtures/rules.ts'
-import { ipcFile, watchNamespace } from '../../fixtures/sensors.ts'
+import { watchNamespace } from '../../fixtures/sensors.ts'
 
 /** Whether another user namespace can be made where only one may exist at a time. */
 async function userSlot(keeper: Member): Promise<string> {
@@ -54,7 +55,7 @@ export function ownerRules(lif: Area): void {
       await writeMaps(keeper, member)
       const holder = await outer.spawn('holder')
       const bystander = await keeper.spawn('bystander', ['NEWIPC'])
-      const nsfd = await holder.open(await ipcFile(arm === 'treatment' ? member : bystander), O_RDONLY)
+      const nsfd = await nsfdOf(holder, arm === 'treatment' ? member : bystander)
       const { ino } = await holder.stat(`/proc/${await procPid(member)}/ns/user`)
       const before = await userSlot(keeper)
       await member.killAndReap()
@@ -166,7 +167,7 @@ export function ownerRules(lif: Area): void {
       const { outer, initial, arm, fresh, eventually } = world
       const home = arm === 'treatment' ? await initial() : await outer.spawn('home', ['NEWIPC'])
       const looker = await outer.spawn('looker')
-      const before = await looker.stat(await ipcFile(home))
+      const before = await looker.stat(await nsFileOf(home))
       const key = fresh.key()
       const maker = await home.spawn('maker')
       const queue = await maker.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)

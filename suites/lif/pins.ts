@@ -1,5 +1,6 @@
 /** What keeps an IPC namespace without members, and what does not. */
 import { constants } from 'node:fs'
+import { nsFileOf, nsfdOf } from '../../fixtures/identity.ts'
 import { inspectThrough, joinAs } from '../../fixtures/lifetime.ts'
 import {
   type Area,
@@ -15,7 +16,6 @@ import {
   O_RDONLY,
   O_RDWR,
 } from '../../fixtures/rules.ts'
-import { ipcFile } from '../../fixtures/sensors.ts'
 import { empty, HELD, NOT_HELD, setStage } from './stage.ts'
 
 /** Adds the rules. */
@@ -47,7 +47,7 @@ export function pinRules(lif: Area): void {
         keeper = await joinAs('opener', outer, member)
         held = await keeper.open('/proc/self/ns/ipc', O_RDONLY)
         await keeper.unshare(CLONE.NEWIPC)
-      } else held = await keeper.open(await ipcFile(member), O_RDONLY)
+      } else held = await nsfdOf(keeper, member)
       if (variant === 'duplicate of a closed one') {
         const first = held
         held = await keeper.dup(first)
@@ -75,7 +75,7 @@ export function pinRules(lif: Area): void {
       const { arm, variant } = world
       const stage = await setStage(world)
       const { member, holder, watch, furniture } = stage
-      const file = await ipcFile(member)
+      const file = await nsFileOf(member)
       const path =
         variant === 'the link'
           ? file
@@ -114,7 +114,7 @@ export function pinRules(lif: Area): void {
       const stage = await setStage(world)
       const { member, holder, watch, furniture } = stage
       await holder.pidfd_open(member.pid)
-      const nsfd = arm === 'control' ? await holder.open(await ipcFile(member), O_RDONLY) : undefined
+      const nsfd = arm === 'control' ? await nsfdOf(holder, member) : undefined
       if (variant === 'zombie') await outer.kill(member.pid, 9)
       else await member.killAndReap()
       if (nsfd === undefined) return { held: await watch.end(world) }
@@ -141,7 +141,7 @@ export function pinRules(lif: Area): void {
       await makePrivate(mounter)
       await mounter.mount('pin', '/dev', 'tmpfs')
       await mounter.close(await mounter.open('/dev/ipc', O_RDWR | O_CREAT))
-      if (arm === 'treatment') await mounter.mount(await ipcFile(member), '/dev/ipc', '', MS_BIND)
+      if (arm === 'treatment') await mounter.mount(await nsFileOf(member), '/dev/ipc', '', MS_BIND)
       const twin = await empty(world, stage)
       if (arm === 'control') return { twin, held: await watch.end(world) }
       const held = await watch.look()
@@ -168,7 +168,7 @@ export function pinRules(lif: Area): void {
       const stage = await setStage(world)
       const { member, holder, watch, furniture } = stage
       const [here, there] = await holder.socketpair()
-      const nsfd = await holder.open(await ipcFile(member), O_RDONLY)
+      const nsfd = await nsfdOf(holder, member)
       await holder.sendDescriptor(here, nsfd)
       await holder.close(nsfd)
       await holder.close(here)
@@ -201,7 +201,7 @@ export function pinRules(lif: Area): void {
       const memory = await member.shmat(large)
       for (let offset = 0; offset < LARGE; offset += LARGE / 8)
         await member.writeMemory(memory + offset, `at ${offset}`)
-      const nsfd = await holder.open(await ipcFile(member), O_RDONLY)
+      const nsfd = await nsfdOf(holder, member)
       const { ino } = await holder.fstat(nsfd)
       const twin = await empty(world, stage)
       if (arm === 'control') {

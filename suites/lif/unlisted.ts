@@ -1,4 +1,5 @@
 /** Holds on an IPC namespace that namespaces(7) does not list, and what is none. */
+import { nsfdOf } from '../../fixtures/identity.ts'
 import { inspectThrough, joinAs } from '../../fixtures/lifetime.ts'
 import {
   type Area,
@@ -17,7 +18,7 @@ import {
   procPid,
   SEM_UNDO,
 } from '../../fixtures/rules.ts'
-import { ipcFile, type SysvFamily, slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
+import { type SysvFamily, slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
 import { DEEDS } from './deeds.ts'
 import { empty, HELD, NOT_HELD, setStage } from './stage.ts'
 
@@ -188,7 +189,7 @@ export function noPinRules(lif: Area): void {
       const { member, watch, furniture } = stage
       const holder = await outer.spawn('holder', ['NEWNS'])
       await makePrivate(holder)
-      const nsfd = await holder.open(await ipcFile(member), O_RDONLY)
+      const nsfd = await nsfdOf(holder, member)
       await holder.setns(nsfd, CLONE.NEWIPC)
       if (DEEDS[variant]) await DEEDS[variant](holder, world)
       else await takeNoPin(variant as NoPin, holder, member)

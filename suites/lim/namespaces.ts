@@ -2,6 +2,7 @@
  * LIM-15 to LIM-20: the number of IPC namespaces (user.max_ipc_namespaces), always that of a fresh user
  * namespace; the initial one's is never written.
  */
+import { nsfdOf } from '../../fixtures/identity.ts'
 import {
   type Area,
   CLONE,
@@ -91,7 +92,7 @@ export function ipcNamespaceCountRules(lim: Area): void {
       const joiner = await root.spawn('joiner')
       let joined: unknown = 'none to join'
       if (!failed(one)) {
-        const nsfd = await joiner.open(`/proc/${await one.readlink('/proc/self')}/ns/ipc`, O_RDONLY)
+        const nsfd = await nsfdOf(joiner, one)
         joined = await joiner.try.setns(nsfd, CLONE.NEWIPC)
         await joiner.close(nsfd)
       }

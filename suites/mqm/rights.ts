@@ -1,9 +1,9 @@
 /** Who may mount the queues of an IPC namespace: MQM-08 and MQM-09, over the orders in which namespaces are made. */
+import { joinAs } from '../../fixtures/lifetime.ts'
 import { makePlaces, unshareMounts } from '../../fixtures/mqueue-mounts.ts'
 import { NEW_QUEUE } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
-  CLONE,
   type ComparisonWorld,
   cloneBits,
   EPERM,
@@ -11,9 +11,7 @@ import {
   failed,
   type Member,
   makePrivate,
-  O_RDONLY,
   type Outcome,
-  procPid,
   writeMaps,
 } from '../../fixtures/rules.ts'
 
@@ -169,10 +167,7 @@ async function joined({ outer, enter, variant }: ComparisonWorld): Promise<Membe
     return enter('mounter', { via: 'setns-nsfd', flags: ['NEWUSER', 'NEWNS', 'NEWIPC'] })
   // Root of the outer user namespace is privileged over all below it.
   const donor = await enter('donor', { via: 'clone', flags: ['NEWUSER', 'NEWIPC'] })
-  const mounter = await outer.spawn('mounter')
-  const nsfd = await mounter.open(`/proc/${await procPid(donor)}/ns/ipc`, O_RDONLY)
-  await mounter.setns(nsfd, CLONE.NEWIPC)
-  await mounter.close(nsfd)
+  const mounter = await joinAs('mounter', outer, donor)
   await unshareMounts(mounter)
   return mounter
 }

@@ -1,4 +1,5 @@
 /** Queue descriptors that cross namespaces: MQN-06 … MQN-10, MQN-12, MQN-19. */
+import { joinIpc } from '../../fixtures/leaving.ts'
 import {
   awaitNotification,
   foundByName,
@@ -25,7 +26,6 @@ import {
   O_WRONLY,
   POLLIN,
   POLLOUT,
-  procPid,
   SI_MESGQ,
   SIGUSR1,
 } from '../../fixtures/rules.ts'
@@ -403,10 +403,7 @@ async function moved({ outer, arm, flags, variant }: ComparisonWorld, queue: num
     // Its own child would be the first of the new pid namespace; that one does the rest.
     return kind.includes('NEWPID') ? mover.spawn('inner', [], { keep: [queue] }) : mover
   }
-  const donor = await outer.spawn('donor', kind)
-  const nsfd = await mover.open(`/proc/${await procPid(donor)}/ns/ipc`, O_RDONLY)
-  await mover.setns(nsfd, CLONE.NEWIPC)
-  await mover.close(nsfd)
+  await joinIpc(mover, await outer.spawn('donor', kind))
   return mover
 }
 

@@ -1,4 +1,5 @@
 /** Notification across namespaces: MQN-13 … MQN-17. */
+import { joinIpc } from '../../fixtures/leaving.ts'
 import { NEW_QUEUE, pendingNotification, statusLine } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
@@ -10,9 +11,7 @@ import {
   failed,
   having,
   type Member,
-  O_RDONLY,
   O_RDWR,
-  procPid,
   SI_MESGQ,
   SIGUSR1,
 } from '../../fixtures/rules.ts'
@@ -112,10 +111,7 @@ export function addNotification(mqn: Area): void {
       const late = variant === 'registering after unshare'
       const early = late ? undefined : await register()
       if (variant === 'setns after registering') {
-        const donor = await outer.spawn('donor', ['NEWIPC'])
-        const nsfd = await registrant.open(`/proc/${await procPid(donor)}/ns/ipc`, O_RDONLY)
-        await registrant.setns(nsfd, CLONE.NEWIPC)
-        await registrant.close(nsfd)
+        await joinIpc(registrant, await outer.spawn('donor', ['NEWIPC']))
       } else await registrant.unshare(CLONE.NEWIPC)
       const registered = early ?? (await register())
       const others = await neighbour.try.mq_notify(queue, 0)

@@ -1,5 +1,6 @@
 /** NSI-06…08: inode numbers and identifiers of IPC namespaces. */
-import { askAll, fileOf, inInitial, nsfdOf, viewsOf } from '../../fixtures/nsfs.ts'
+import { nsfdOf } from '../../fixtures/identity.ts'
+import { askAll, fileOf, inInitial, viewsOf } from '../../fixtures/nsfs.ts'
 import {
   type Area,
   atLeast,

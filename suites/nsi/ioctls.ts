@@ -1,14 +1,6 @@
 /** NSI-01…05: what the ioctls of ioctl_nsfs(2) say of an IPC namespace. */
-import {
-  askAll,
-  everywhere,
-  fileOf,
-  inInitial,
-  nsfdOf,
-  takeFileOf,
-  type View,
-  viewsOf,
-} from '../../fixtures/nsfs.ts'
+import { nsfdOf } from '../../fixtures/identity.ts'
+import { askAll, everywhere, fileOf, inInitial, takeFileOf, type View, viewsOf } from '../../fixtures/nsfs.ts'
 import {
   type Area,
   CLONE,

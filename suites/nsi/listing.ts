@@ -1,5 +1,6 @@
 /** NSI-16, 17: lists of IPC namespaces, by the kernel and by lsns(8). */
-import { inInitial, nsfdOf } from '../../fixtures/nsfs.ts'
+import { nsfdOf } from '../../fixtures/identity.ts'
+import { inInitial } from '../../fixtures/nsfs.ts'
 import {
   type Area,
   CLONE,

@@ -1,4 +1,5 @@
 /** NSI-13…15: what a handle opens when the namespace has no members. */
+import { nsfdOf } from '../../fixtures/identity.ts'
 import { fileOf, takeFileOf } from '../../fixtures/nsfs.ts'
 import {
   type Area,
@@ -140,7 +141,7 @@ export function passiveRules(nsi: Area): void {
       // This time with an nsfd that is held from the time of the member on.
       const member = await outer.spawn('member', ['NEWIPC'])
       const memberHandle = await handleOf(member)
-      const nsfd = await outer.open(`/proc/${await member.readlink('/proc/self')}/ns/ipc`, O_RDONLY)
+      const nsfd = await nsfdOf(outer, member)
       const own = await fileOf(outer, nsfd)
       await member.killAndReap()
       const held = (await look(outer, memberHandle)) === own

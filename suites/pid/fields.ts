@@ -1,8 +1,8 @@
 /** The pids that System V objects remember, over scenes and flag sets: PID-01 … PID-03, PID-05 and PID-07. */
+import { joinIpc } from '../../fixtures/leaving.ts'
 import { family, OBJECT_KINDS } from '../../fixtures/objects.ts'
 import {
   type Area,
-  CLONE,
   ENOENT,
   type Flag,
   IPC_CREAT,
@@ -97,10 +97,7 @@ async function numbersOf(world: VisibilityWorld, visitor: Member): Promise<Numbe
 /** With NEWIPC the observer's child joins the actor's IPC namespace; it stays in the observer's pid namespace. */
 async function visitorOf({ actor, observer, relation }: VisibilityWorld): Promise<Member> {
   const visitor = await observer.spawn('visitor')
-  if (relation.ipc === 'same') return visitor
-  const nsfd = await visitor.open(`/proc/${await procPid(actor)}/ns/ipc`, O_RDONLY)
-  await visitor.setns(nsfd, CLONE.NEWIPC)
-  await visitor.close(nsfd)
+  if (relation.ipc === 'different') await joinIpc(visitor, actor)
   return visitor
 }
 

@@ -1,4 +1,5 @@
 /** PRC-02, PRC-03, PRC-04, PRC-08: a table belongs to the IPC namespace that its opener was in. */
+import { joinAs } from '../../fixtures/lifetime.ts'
 import { SYSTEM_V_KINDS, systemV } from '../../fixtures/objects.ts'
 import { type Area, CLONE, having, O_PATH, O_RDONLY } from '../../fixtures/rules.ts'
 import { watchNamespace } from '../../fixtures/sensors.ts'
@@ -123,9 +124,7 @@ export function openedTableRules(prc: Area): void {
       const throughOurRoot = namesOf(await readTable(inner, ours), keys)
       await inner.mount('proc', '/proc', 'proc')
       const throughTheirFreshProc = namesOf(await readTable(outer, theirs), keys)
-      const visitor = await outer.spawn('visitor')
-      const nsfd = await visitor.open(theirs.replace(`/root${path}`, '/ns/ipc'), O_RDONLY)
-      await visitor.setns(nsfd, CLONE.NEWIPC)
+      const visitor = await joinAs('visitor', outer, inner)
       return {
         throughTheirRoot,
         throughOurRoot,

@@ -1,9 +1,9 @@
 /** Who may: modes, owners, and capabilities over the owner of the namespace. */
+import { joinAs } from '../../fixtures/lifetime.ts'
 import { SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
 import {
   type Area,
   type Capability,
-  CLONE,
   EACCES,
   EEXIST,
   EINVAL,
@@ -16,9 +16,7 @@ import {
   IPC_EXCL,
   type Member,
   mayExceedLimits,
-  O_RDONLY,
   oneOf,
-  procPid,
 } from '../../fixtures/rules.ts'
 
 /** A call's outcome without its value: 'ok', or the errno. */
@@ -174,9 +172,7 @@ export function addPermissionRules(svk: Area): void {
       }
       // Root of the user namespace above: its capabilities count here too.
       const id = await family.make(owner, fresh.key(), 41)
-      const above = await outer.spawn('above')
-      const nsfd = await above.open(`/proc/${await procPid(inside)}/ns/ipc`, O_RDONLY)
-      await above.setns(nsfd, CLONE.NEWIPC)
+      const above = await joinAs('above', outer, inside)
       seen.above = await attempts(family, above, id, uid)
       return seen
     },

@@ -3,16 +3,15 @@
  * others) that is root of the user namespace that owns the IPC namespace; before, root of the initial one.
  * Both conform. Which one a kernel has shows in the owner that stat(2) gives inside an owned namespace.
  */
+import { joinAs } from '../../fixtures/lifetime.ts'
 import { mappedRoot } from '../../fixtures/mapped-root.ts'
 import {
   type Area,
-  CLONE,
   type ComparisonWorld,
   EACCES,
   EPERM,
   type Flag,
   type Member,
-  O_RDONLY,
   oneOf,
   PR_SET_KEEPCAPS,
 } from '../../fixtures/rules.ts'
@@ -66,13 +65,6 @@ async function showsRoot(inside: Member, note: ComparisonWorld['note']): Promise
 /** The same of a fresh IPC namespace, for who has none at hand. */
 async function ownerWrites({ outer, fresh, note }: ComparisonWorld): Promise<boolean> {
   return showsRoot(await mappedRoot(outer, 'probe of ownership', fresh.uid(), ['NEWIPC']), note)
-}
-
-/** Joins the IPC namespace of another member. */
-async function join(member: Member, target: Member): Promise<void> {
-  const descriptor = await member.open(`/proc/${await target.readlink('/proc/self')}/ns/ipc`, O_RDONLY)
-  await member.setns(descriptor, CLONE.NEWIPC)
-  await member.close(descriptor)
 }
 
 export function permissionRules(sys: Area): void {
@@ -139,8 +131,7 @@ export function permissionRules(sys: Area): void {
       const uid = fresh.uid()
       const flags: Flag[] = arm === 'treatment' ? ['NEWIPC'] : []
       const inside = await mappedRoot(outer, 'inside', uid, flags)
-      const visitor = await outer.spawn('visitor')
-      await join(visitor, inside)
+      const visitor = await joinAs('visitor', outer, inside)
       const owners = async (member: Member): Promise<string[]> => {
         const all = new Set<string>()
         for (const { path } of files(variant)) {
@@ -275,8 +266,7 @@ export function permissionRules(sys: Area): void {
           : await mappedRoot(outer, 'inside', fresh.uid(), ['NEWIPC'])
       const { uid } = await inside.stat((files(variant)[0] as Sysctl).path)
       // Whoever made it is still root of the initial user namespace, unmapped or not.
-      const visitor = await outer.spawn('visitor')
-      await join(visitor, inside)
+      const visitor = await joinAs('visitor', outer, inside)
       const maker = arm === 'treatment' ? inside : visitor
       const unmapped = (await overflowIds(outer)).uid
       const wrote = await writeAll(maker, variant)
@@ -333,8 +323,7 @@ export function permissionRules(sys: Area): void {
       const owner = await ownerWrites(world)
       const uid = fresh.uid()
       const inside = await mappedRoot(outer, 'inside', uid, ['NEWIPC'])
-      const visitor = await outer.spawn('visitor')
-      await join(visitor, inside)
+      const visitor = await joinAs('visitor', outer, inside)
       const { nextId, atOpen } = await writeNextId(visitor)
       if (arm === 'control') await visitor.setresuid(0, uid, 0)
       const reads = await readAll(visitor, variant)

@@ -1,4 +1,5 @@
 /** What leaving an IPC namespace does to the undo list. */
+import { nsfdOf } from '../../fixtures/identity.ts'
 import {
   type Area,
   type Blocked,
@@ -11,9 +12,6 @@ import {
   EPERM,
   type Flag,
   type Member,
-  NS_FILE,
-  O_RDONLY,
-  procPid,
   writeMaps,
 } from '../../fixtures/rules.ts'
 import {
@@ -58,11 +56,6 @@ async function leftBehind(
 
 /** The sets after all was undone and a waiter took what the third got back. */
 const UNDONE_AND_TAKEN = [...ALL_UNDONE.slice(0, 2), [10, 0, 0]]
-
-/** An nsfd of another member's namespace. */
-async function nsfdOf(member: Member, target: Member, flag: Flag): Promise<number> {
-  return member.open(`/proc/${await procPid(target)}/ns/${NS_FILE[flag]}`, O_RDONLY)
-}
 
 export function addLeavingRules(und: Area): void {
   und.comparison('UND-01', {
@@ -240,19 +233,19 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   'setns of the wrong type': {
     errno: EINVAL,
     call: async (member, { outer }, obstructed) =>
-      member.try.setns(await nsfdOf(member, outer, 'NEWIPC'), obstructed ? CLONE.NEWUTS : CLONE.NEWIPC),
+      member.try.setns(await nsfdOf(member, outer), obstructed ? CLONE.NEWUTS : CLONE.NEWIPC),
   },
   'setns of no descriptor': {
     errno: EBADF,
     call: async (member, { outer }, obstructed) => {
-      const nsfd = await nsfdOf(member, outer, 'NEWIPC')
+      const nsfd = await nsfdOf(member, outer)
       return member.try.setns(obstructed ? 999 : nsfd, CLONE.NEWIPC)
     },
   },
   'setns without privilege': {
     errno: EPERM,
     call: async (member, { stranger }, obstructed) => {
-      const nsfd = await nsfdOf(member, await stranger(), 'NEWIPC')
+      const nsfd = await nsfdOf(member, await stranger())
       if (obstructed) await member.setCapabilities([], true)
       return member.try.setns(nsfd, CLONE.NEWIPC)
     },

@@ -1,8 +1,9 @@
 /** Whose the undo list is: threads and children that share it, a program that goes on with it. */
 import { makeEqual } from '../../fixtures/identifiers.ts'
+import { joinIpc } from '../../fixtures/leaving.ts'
 import { SYSTEM_V } from '../../fixtures/objects.ts'
 import { type Elsewhere, twoPlaces } from '../../fixtures/places.ts'
-import { type Area, CLONE, O_RDONLY, procPid, SEM_UNDO } from '../../fixtures/rules.ts'
+import { type Area, CLONE, SEM_UNDO } from '../../fixtures/rules.ts'
 import { makeSet, OPERATED, operate, UNDONE, valuesOf } from '../../fixtures/undo.ts'
 
 export function addListRules(und: Area): void {
@@ -94,7 +95,7 @@ export function addListRules(und: Area): void {
         abroad = await undoer.spawn('reader', [], { outlive: true })
         await abroad.semctlSetAll(otherId, [100, 100, 100])
       } else if (arm === 'treatment') {
-        await undoer.setns(await undoer.open(`/proc/${await procPid(there)}/ns/ipc`, O_RDONLY), CLONE.NEWIPC)
+        await joinIpc(undoer, there)
       }
       const entered = [await valuesOf(here, id), await valuesOf(abroad, otherId)]
       await undoer.semop(arm === 'treatment' ? otherId : id, [

@@ -1,9 +1,11 @@
 /** Which user namespace owns an IPC namespace, and how ids are shown and set through maps: UNS-01, UNS-04, UNS-06, UNS-10, UNS-11. */
+import { nsfdOf } from '../../fixtures/identity.ts'
+import { joinIpc } from '../../fixtures/leaving.ts'
+import { joinAs } from '../../fixtures/lifetime.ts'
 import { SYSTEM_V, SYSTEM_V_KINDS, systemV } from '../../fixtures/objects.ts'
 import { foundByName, NEW_QUEUE } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
-  CLONE,
   EACCES,
   EINVAL,
   ENOENT,
@@ -15,7 +17,6 @@ import {
   type Member,
   mayExceedLimits,
   NS_GET_USERNS,
-  O_RDONLY,
   procPid,
 } from '../../fixtures/rules.ts'
 import { type MapLine, overflowIds, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
@@ -71,7 +72,7 @@ export function addOwnership(uns: Area): void {
         member = await enter(`step ${step}`, { from: member, via: step === 0 ? via : 'clone', flags: kind })
         users.set(step, await userNamespace(member))
       }
-      const ipc = await outer.open(`/proc/${await procPid(member)}/ns/ipc`, O_RDONLY)
+      const ipc = await nsfdOf(outer, member)
       const owner = await outer.try.ioctl(ipc, NS_GET_USERNS)
       if (failed(owner)) return { owner, distinct: users.size, expected: '' }
       const { dev, ino } = await outer.fstat(owner)
@@ -180,10 +181,7 @@ export function addOwnership(uns: Area): void {
             ? await inner.try.semctlSet(id, set)
             : await inner.try.shmctlSet(id, set)
       // A viewer of the outer user namespace in the object's IPC namespace sees the real numbers.
-      const viewer = await outer.spawn('viewer')
-      const nsfd = await viewer.open(`/proc/${await procPid(inner)}/ns/ipc`, O_RDONLY)
-      await viewer.setns(nsfd, CLONE.NEWIPC)
-      await viewer.close(nsfd)
+      const viewer = await joinAs('viewer', outer, inner)
       const status = await family.stat(viewer, id)
       return {
         target,
@@ -254,11 +252,7 @@ export function addOwnership(uns: Area): void {
       const name = fresh.name()
       // The owner comes from outside, where he has another number, into the IPC namespace.
       const maker = await outer.spawn('maker')
-      if (extra.length > 0) {
-        const nsfd = await maker.open(`/proc/${await procPid(inner)}/ns/ipc`, O_RDONLY)
-        await maker.setns(nsfd, CLONE.NEWIPC)
-        await maker.close(nsfd)
-      }
+      if (extra.length > 0) await joinIpc(maker, inner)
       await maker.becomeUser(owner)
       const made = await maker.try.mq_create(name, NEW_QUEUE)
       const viewer = await inner.spawn('viewer')
