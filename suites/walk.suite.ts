@@ -3,6 +3,7 @@
  * with the half that shows the opposite.
  */
 import { namespaceOf } from '../fixtures/identity.ts'
+import { whetherMade } from '../fixtures/outcomes.ts'
 import {
   area,
   conformance,
@@ -237,7 +238,7 @@ walk.comparison('WALK-5', {
       socket: await parent.read(one),
       file: await parent.read(file),
       memory: await parent.readMemory(memory, 64),
-      refused: failed(refused) ? refused : 'made',
+      refused: whetherMade(refused),
     }
   },
   treatment: ({ mine }) => ({

@@ -1,6 +1,7 @@
 /** ENT-01…06, 10, 15, 16, 31, 32: making an IPC namespace and keeping it. */
 import { setForced } from '../../fixtures/forced.ts'
-import { namespaceOf, nsfdOf, whetherMade } from '../../fixtures/identity.ts'
+import { namespaceOf, nsfdOf } from '../../fixtures/identity.ts'
+import { whetherMade } from '../../fixtures/outcomes.ts'
 import {
   type Area,
   CLONE,

@@ -1,5 +1,6 @@
 /** ENT-07…09: who may make an IPC namespace. */
-import { namespaceOf, whetherMade } from '../../fixtures/identity.ts'
+import { namespaceOf } from '../../fixtures/identity.ts'
+import { whetherMade } from '../../fixtures/outcomes.ts'
 import {
   type Area,
   CAPABILITIES,

@@ -1,5 +1,6 @@
 /** ENT-11…14, 25, 33: threads, children that share memory, and kernel threads. */
-import { namespaceOf, ownNsfd, whetherMade } from '../../fixtures/identity.ts'
+import { namespaceOf, ownNsfd } from '../../fixtures/identity.ts'
+import { whetherMade } from '../../fixtures/outcomes.ts'
 import {
   type Area,
   CLONE,

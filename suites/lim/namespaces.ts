@@ -3,6 +3,7 @@
  * namespace; the initial one's is never written.
  */
 import { nsfdOf } from '../../fixtures/identity.ts'
+import { whetherMade } from '../../fixtures/outcomes.ts'
 import {
   type Area,
   CLONE,
@@ -45,14 +46,13 @@ async function another(
   return failed(outcome) ? outcome : member
 }
 
-const made = (outcome: unknown): unknown => (failed(outcome) ? outcome : 'made')
 const isMade = (seen: unknown): boolean => seen === 'made'
 
 /** One call that makes an IPC namespace and gives it up at once. */
 async function tryOne(root: Member): Promise<unknown> {
   const member = await root.trySpawn('trial', ['NEWIPC'])
   if (!failed(member)) await member.exitAndReap()
-  return made(member)
+  return whetherMade(member)
 }
 
 /** Kinds of namespaces that the kernel makes after the IPC namespace of the same call. */
@@ -113,13 +113,13 @@ export function ipcNamespaceCountRules(lim: Area): void {
       await root.writeFile(FILE, '5')
       const raised = await eventually(() => tryOne(root), isMade)
       return {
-        one: made(one),
-        two: made(two),
-        third: made(third),
+        one: whetherMade(one),
+        two: whetherMade(two),
+        third: whetherMade(third),
         joined,
         byOther,
         byRealOther,
-        fourth: made(fourth),
+        fourth: whetherMade(fourth),
         afterDeath,
         raised,
       }
@@ -174,7 +174,7 @@ export function ipcNamespaceCountRules(lim: Area): void {
       if (between !== ancestor) await between.writeFile(FILE, '1')
       await ancestor.writeFile(FILE, '1')
       const allowed = await eventually(() => tryOne(nested), isMade)
-      return { own, first: made(first), both: made(both), second, allowed }
+      return { own, first: whetherMade(first), both: whetherMade(both), second, allowed }
     },
     treatment: () => ({
       own: '2147483647',
@@ -226,9 +226,9 @@ export function ipcNamespaceCountRules(lim: Area): void {
       const runner = await root.spawn('runner')
       if (arm === 'control') {
         for (const name of ['one', 'two', 'three']) await root.spawn(name, ['NEWIPC'])
-        const outcomes = [made(await runner.try.unshare(CLONE.NEWIPC))]
+        const outcomes = [whetherMade(await runner.try.unshare(CLONE.NEWIPC))]
         await refuseLate(root, runner)
-        return { outcomes, afterRefusals: made(await runner.try.unshare(CLONE.NEWIPC)) }
+        return { outcomes, afterRefusals: whetherMade(await runner.try.unshare(CLONE.NEWIPC)) }
       }
       let refused = 0
       const once = async (): Promise<Outcome<number>> => {
@@ -236,7 +236,8 @@ export function ipcNamespaceCountRules(lim: Area): void {
         if (failed(outcome)) refused += 1
         return outcome
       }
-      const moved = async (): Promise<unknown> => made(await eventually(once, (seen) => seen !== ENOSPC))
+      const moved = async (): Promise<unknown> =>
+        whetherMade(await eventually(once, (seen) => seen !== ENOSPC))
       const outcomes = new Set<unknown>()
       for (let round = 0; round < 60; round += 1) outcomes.add(await moved())
       note(refused === 0 ? 'never refused (6.3)' : 'refused until the dead are freed (5.8 to 6.2)')

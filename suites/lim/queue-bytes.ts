@@ -1,4 +1,5 @@
 /** LIM-10 to LIM-14: RLIMIT_MSGQUEUE counts bytes of POSIX queues by user, not by IPC namespace. */
+import { whetherMade } from '../../fixtures/outcomes.ts'
 import { passDescriptor } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
@@ -25,8 +26,6 @@ const SOURCE = ['getrlimit(2): RLIMIT_MSGQUEUE', 'ipc/mqueue.c: mqueue_get_inode
 async function create(member: Member, name: string): Promise<Outcome<number>> {
   return member.try.mq_create(name, O_CREAT | O_RDWR, 0o600, null)
 }
-
-const made = (outcome: Outcome<number>): unknown => (failed(outcome) ? outcome : 'made')
 
 /** Becomes a user who may have that many bytes of queues. */
 async function asUser(member: Member, uid: number, bytes = ONE_QUEUE): Promise<Member> {
@@ -73,9 +72,9 @@ export function queueByteRules(lim: Area): void {
         await one.mq_unlink(name)
       }
       return {
-        first: made(queue),
-        second: made(second),
-        again: made(again),
+        first: whetherMade(queue),
+        second: whetherMade(second),
+        again: whetherMade(again),
         returned: await eventually(
           () => room(third, fresh.name()),
           (seen) => seen === 'room',
@@ -161,13 +160,13 @@ export function queueByteRules(lim: Area): void {
           if (arm === 'control') await holder.close(passed)
         }
         const after = arm === 'control' ? await eventually(look, (seen) => seen === 'room') : await look()
-        return { before, queue: made(queue), whileOpen, unlinked, afterUnlink, after }
+        return { before, queue: whetherMade(queue), whileOpen, unlinked, afterUnlink, after }
       }
       await creator.exitAndReap()
       const afterUnlink = await look()
       if (arm === 'control') await holder.exitAndReap()
       const after = arm === 'control' ? await eventually(look, (seen) => seen === 'room') : await look()
-      return { before, queue: made(queue), whileOpen, unlinked: 0, afterUnlink, after }
+      return { before, queue: whetherMade(queue), whileOpen, unlinked: 0, afterUnlink, after }
     },
     treatment: () => ({
       before: 'room',
@@ -221,9 +220,9 @@ export function queueByteRules(lim: Area): void {
       const look = () => room(outside, fresh.name())
       return {
         before,
-        outsides: made(outsides),
+        outsides: whetherMade(outsides),
         whileOutsideHasOne,
-        queue: made(queue),
+        queue: whetherMade(queue),
         whileThere,
         returned: await eventually(look, (seen) => seen === 'room'),
       }

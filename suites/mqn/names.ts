@@ -1,6 +1,6 @@
 /** Queues by name: MQN-01 … MQN-05, and MQN-11, the file system that the names live in. */
-
 import { makePlaces } from '../../fixtures/mqueue-mounts.ts'
+import { whetherMade } from '../../fixtures/outcomes.ts'
 import { attributesByName, foundByName, NEW_QUEUE, takeByName } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
@@ -187,7 +187,7 @@ export function addNames(mqn: Area): void {
       const created = await inner.try.mq_create(own, NEW_QUEUE)
       const outerFindsIt = await foundByName(outer, own)
       const unlinked = await inner.try.mq_unlink(own)
-      return { mounts, taken, created: failed(created) ? created : 'made', outerFindsIt, unlinked }
+      return { mounts, taken, created: whetherMade(created), outerFindsIt, unlinked }
     },
     treatment: () => ({ mounts: 0, taken: ENOENT, created: 'made', outerFindsIt: ENOENT, unlinked: 0 }),
     control: () => ({
@@ -214,7 +214,7 @@ export function addNames(mqn: Area): void {
         const created = await member.try.mq_create(`/${raw}`, NEW_QUEUE)
         const opened = await foundByName(member, `/${raw}`)
         const unlinked = await member.try.mq_unlink(`/${raw}`)
-        return [failed(created) ? created : 'made', opened, unlinked]
+        return [whetherMade(created), opened, unlinked]
       }
       const plain = label.slice(1)
       return {

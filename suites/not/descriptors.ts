@@ -1,5 +1,6 @@
 /** What two processes share by descriptors, paths and memory, whatever their IPC namespaces. */
 import { connected, withDirectory } from '../../fixtures/meeting.ts'
+import { ok } from '../../fixtures/outcomes.ts'
 import {
   type Area,
   EAGAIN,
@@ -12,11 +13,6 @@ import {
   O_RDWR,
   POLLIN,
 } from '../../fixtures/rules.ts'
-
-/** A call's outcome without its value: 'ok', or the errno. */
-function ok(outcome: unknown): unknown {
-  return failed(outcome) ? outcome : 'ok'
-}
 
 export function addDescriptorRules(not: Area): void {
   not.visibility('NOT-01', {

@@ -1,5 +1,6 @@
 /** What processes can do to each other, and what counts for a user, whatever their IPC namespaces. */
 import { OBJECTS } from '../../fixtures/objects.ts'
+import { ok } from '../../fixtures/outcomes.ts'
 import {
   type Area,
   EACCES,
@@ -36,11 +37,6 @@ import {
 } from '../../fixtures/rules.ts'
 
 const ENOKEY = Failure.of('ENOKEY')
-
-/** A call's outcome without its value: 'ok', or the errno. */
-function ok(outcome: unknown): unknown {
-  return failed(outcome) ? outcome : 'ok'
-}
 
 /** Whether the observer's pid namespace has a number for processes of the actor. */
 function seesPids(relation: Relation): boolean {

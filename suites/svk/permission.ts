@@ -1,6 +1,7 @@
 /** Who may: modes, owners, and capabilities over the owner of the namespace. */
 import { joinAs } from '../../fixtures/lifetime.ts'
 import { SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
+import { ok } from '../../fixtures/outcomes.ts'
 import {
   type Area,
   type Capability,
@@ -10,7 +11,6 @@ import {
   ENOENT,
   ENOMEM,
   EPERM,
-  failed,
   having,
   IPC_CREAT,
   IPC_EXCL,
@@ -18,11 +18,6 @@ import {
   mayExceedLimits,
   oneOf,
 } from '../../fixtures/rules.ts'
-
-/** A call's outcome without its value: 'ok', or the errno. */
-function ok(outcome: unknown): unknown {
-  return failed(outcome) ? outcome : 'ok'
-}
 
 /** What a member may do with an object of the user `owner` that holds a mark; removes it last if it may. */
 async function attempts(

@@ -1,5 +1,6 @@
 /** What leaving an IPC namespace does to the undo list. */
 import { nsfdOf } from '../../fixtures/identity.ts'
+import { ok } from '../../fixtures/outcomes.ts'
 import {
   type Area,
   type Blocked,
@@ -20,7 +21,6 @@ import {
   makeSet,
   makeSets,
   OPERATED,
-  ok,
   operate,
   operateAll,
   UNDONE,

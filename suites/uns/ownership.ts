@@ -3,6 +3,7 @@ import { nsfdOf } from '../../fixtures/identity.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
 import { SYSTEM_V, SYSTEM_V_KINDS, systemV } from '../../fixtures/objects.ts'
+import { whetherMade } from '../../fixtures/outcomes.ts'
 import { foundByName, NEW_QUEUE } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
@@ -223,7 +224,7 @@ export function addOwnership(uns: Area): void {
       const set = await inner.try.msgctlSet(id, { uid: 0, gid: 0, mode: 0o600, qbytes: qbytes + 1 })
       // 10 messages is the limit of a fresh namespace (mq_overview(7), msg_max).
       const queue = await inner.try.mq_create(fresh.name(), NEW_QUEUE, 0o600, { maxmsg: 11, msgsize: 8 })
-      return { lifted, set, queue: failed(queue) ? queue : 'made' }
+      return { lifted, set, queue: whetherMade(queue) }
     },
     treatment: () => ({ set: EPERM, queue: EINVAL }),
     control: ({ lifted }) => (lifted ? { set: 0, queue: 'made' } : { set: EPERM, queue: EINVAL }),
@@ -263,7 +264,7 @@ export function addOwnership(uns: Area): void {
       if (variant !== 'root' && variant !== ANOTHER_ROOT) await viewer.setCapabilities([], true)
       const opened = await foundByName(viewer, name)
       const unlinked = await viewer.try.mq_unlink(name)
-      return { made: failed(made) ? made : 'made', opened, unlinked, left: await foundByName(maker, name) }
+      return { made: whetherMade(made), opened, unlinked, left: await foundByName(maker, name) }
     },
     treatment: (_seen, { flags, variant }) =>
       flags.includes('NEWIPC')
