@@ -1,5 +1,6 @@
 /** The experiment that every limit of an IPC namespace goes through, and the reckoning of what must come of it. */
 import { type CallLimit, currentLimit, type TotalLimit } from '../../fixtures/limits.ts'
+import { inChildUserNamespace, sideInInitial } from '../../fixtures/places.ts'
 import {
   type Area,
   EACCES,
@@ -10,7 +11,7 @@ import {
   PR_SET_KEEPCAPS,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
-import { inChildUserNamespace, inInitial, readSysctl, writeSysctl } from '../../fixtures/sysctls.ts'
+import { readSysctl, writeSysctl } from '../../fixtures/sysctls.ts'
 
 type Side = 'actor' | 'observer'
 type AnyLimit = CallLimit | TotalLimit
@@ -78,7 +79,8 @@ const NOT_SET = 'not set'
  * nothing here comes out otherwise, but not to be asked for.
  */
 const CHANGING = 'not asked'
-const changing = (world: VisibilityWorld, side: Side): boolean => world.disposable && inInitial(world, side)
+const changing = (world: VisibilityWorld, side: Side): boolean =>
+  world.disposable && sideInInitial(world, side)
 
 /** Other programs have objects in the initial namespace. */
 const NOT_COUNTED = 'not counted'
@@ -119,13 +121,13 @@ async function perform(limit: AnyLimit, world: VisibilityWorld): Promise<Seen> {
     const { side } = step
     switch (step.does) {
       case 'set':
-        return inInitial(world, side) ? NOT_SET : set(sides[side], limit, step.to)
+        return sideInInitial(world, side) ? NOT_SET : set(sides[side], limit, step.to)
       case 'use':
         return 'use' in limit ? limit.use(makers[side], step.units, fresh.name()) : 0
       case 'ask':
         return changing(world, side) ? CHANGING : limit.told(makers[side])
       case 'count':
-        return inInitial(world, side) || !('counted' in limit) ? NOT_COUNTED : limit.counted(makers[side])
+        return sideInInitial(world, side) || !('counted' in limit) ? NOT_COUNTED : limit.counted(makers[side])
       case 'add': {
         const name = fresh.name()
         const made = 'add' in limit ? await limit.add(makers[side], name) : 0
@@ -158,7 +160,7 @@ function reckon(limit: AnyLimit, seen: Seen, world: VisibilityWorld): Record<str
     limit: seen.first[side],
     held: 0,
     // What others hold in the initial namespace is not known, only that it is far from the limit.
-    counted: !inInitial(world, side),
+    counted: !sideInInitial(world, side),
   })
   const actor = account('actor')
   const accounts = { actor, observer: world.relation.ipc === 'same' ? actor : account('observer') }
@@ -166,7 +168,7 @@ function reckon(limit: AnyLimit, seen: Seen, world: VisibilityWorld): Record<str
   const outcomeOf = (step: Step, at: number): unknown => {
     const own = accounts[step.side]
     if (step.does === 'set') {
-      if (inInitial(world, step.side)) return NOT_SET
+      if (sideInInitial(world, step.side)) return NOT_SET
       if (seen[describe(step, at)] === 0) own.limit = step.to
       // Before 6.9 root of a user namespace may not write; that is another rule's.
       return inChildUserNamespace(world, step.side) ? oneOf(0, EACCES, EPERM) : 0

@@ -1,7 +1,7 @@
 /** PRC-01, PRC-07, PRC-09, PRC-10: what the tables below /proc/sysvipc list. */
 import { SYSTEM_V_KINDS, systemV } from '../../fixtures/objects.ts'
+import { sideInInitial } from '../../fixtures/places.ts'
 import { type Area, atLeast, having, IPC_CREAT, IPC_EXCL, O_RDONLY } from '../../fixtures/rules.ts'
-import { inInitial } from '../../fixtures/sysctls.ts'
 import {
   expectedRow,
   namesOf,
@@ -28,7 +28,7 @@ export function tableRules(prc: Area): void {
       const path = tablePath(family.kind)
       const keys = { actors: fresh.key(), observers: fresh.key() }
       const all = async (side: 'actor' | 'observer'): Promise<unknown> =>
-        inInitial(world, side) ? UNJUDGED : namesOf(await readTable(world[side], path), keys)
+        sideInInitial(world, side) ? UNJUDGED : namesOf(await readTable(world[side], path), keys)
       const actors = await family.make(actor, keys.actors, 7, 0o640)
       const actorsRow = await expectedRow(actor, family.kind, actors)
       // Looked at while the observer's namespace is empty, and again when it is not.
@@ -52,10 +52,10 @@ export function tableRules(prc: Area): void {
       }
     },
     shared: ({ actorsRow, observersRow }, world) => {
-      const both = inInitial(world, 'actor') ? UNJUDGED : ['actors', 'observers']
+      const both = sideInInitial(world, 'actor') ? UNJUDGED : ['actors', 'observers']
       return {
         first: having(actorsRow),
-        firstAll: inInitial(world, 'observer') ? UNJUDGED : ['actors'],
+        firstAll: sideInInitial(world, 'observer') ? UNJUDGED : ['actors'],
         actorsAtObserver: having(actorsRow),
         observersAtObserver: having(observersRow),
         actorsAtActor: having(actorsRow),
@@ -66,13 +66,13 @@ export function tableRules(prc: Area): void {
     },
     isolated: ({ actorsRow, observersRow }, world) => ({
       first: 'absent',
-      firstAll: inInitial(world, 'observer') ? UNJUDGED : [],
+      firstAll: sideInInitial(world, 'observer') ? UNJUDGED : [],
       actorsAtObserver: 'absent',
       observersAtObserver: having(observersRow),
       actorsAtActor: having(actorsRow),
       observersAtActor: 'absent',
-      allAtObserver: inInitial(world, 'observer') ? UNJUDGED : ['observers'],
-      allAtActor: inInitial(world, 'actor') ? UNJUDGED : ['actors'],
+      allAtObserver: sideInInitial(world, 'observer') ? UNJUDGED : ['observers'],
+      allAtActor: sideInInitial(world, 'actor') ? UNJUDGED : ['actors'],
     }),
   })
 

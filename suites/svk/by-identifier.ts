@@ -1,7 +1,7 @@
 /** Objects by their identifier: every call that takes one. */
-
-import { ATTEMPTS, foreign, makePinned, makeTwins, sideInInitial } from '../../fixtures/identifiers.ts'
+import { ATTEMPTS, foreign, makePinned, makeTwins } from '../../fixtures/identifiers.ts'
 import { EMPTY, SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
+import { sideInInitial } from '../../fixtures/places.ts'
 import {
   type Area,
   EINVAL,

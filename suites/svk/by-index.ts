@@ -1,6 +1,7 @@
 /** Objects by their index in the table of the namespace. */
-import { makePinned, sideInInitial } from '../../fixtures/identifiers.ts'
+import { makePinned } from '../../fixtures/identifiers.ts'
 import { SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
+import { sideInInitial } from '../../fixtures/places.ts'
 import {
   type Area,
   EACCES,

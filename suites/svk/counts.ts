@@ -1,7 +1,7 @@
 /** What *_INFO tells of a namespace: how much there is in it, and its limits. */
 import { amounts, NOTHING } from '../../fixtures/amounts.ts'
-import { sideInInitial } from '../../fixtures/identifiers.ts'
 import { SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
+import { sideInInitial } from '../../fixtures/places.ts'
 import {
   type Area,
   atLeast,

@@ -1,6 +1,5 @@
 /** What a new namespace begins with: identifiers from 0, no objects, limits of its own. */
 import { amounts, NOTHING } from '../../fixtures/amounts.ts'
-import { sideInInitial } from '../../fixtures/identifiers.ts'
 import {
   EMPTY,
   type Label,
@@ -11,6 +10,7 @@ import {
   SYSTEM_V_KINDS,
   systemV,
 } from '../../fixtures/objects.ts'
+import { sideInInitial } from '../../fixtures/places.ts'
 import {
   type Area,
   type ComparisonWorld,

@@ -1,5 +1,6 @@
 /** SYS-01, SYS-02: each IPC namespace has values of its own, and a fresh one has the defaults. */
 import { withInitialSysctl } from '../../fixtures/initial-sysctls.ts'
+import { inChildUserNamespace, sideInInitial } from '../../fixtures/places.ts'
 import {
   type Area,
   type ComparisonWorld,
@@ -11,8 +12,6 @@ import {
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
 import {
-  inChildUserNamespace,
-  inInitial,
   ofEach,
   presentSysctls,
   readSysctl,
@@ -39,7 +38,7 @@ const NOT_WRITTEN = 'not written'
 
 /** The initial namespace is written in a throw-away guest only, and never what its other users would notice. */
 function writable(world: VisibilityWorld, side: Side): boolean {
-  return !inInitial(world, side) || (world.disposable && !sysctl(world.variant).disturbing)
+  return !sideInInitial(world, side) || (world.disposable && !sysctl(world.variant).disturbing)
 }
 
 /** Writes from each side in turn and reads from both; leaves the initial namespace as it was. */
@@ -60,7 +59,7 @@ async function exchange(world: VisibilityWorld): Promise<Exchange> {
     return { before, actorWrote, afterActor, observerWrote, afterObserver: await read() }
   } finally {
     for (const side of ['actor', 'observer'] as const)
-      if (inInitial(world, side)) {
+      if (sideInInitial(world, side)) {
         const changed = (await readSysctl(world[side], path)) !== before[side]
         // Only a leaking kernel changes what was not written; the way it leaked is the way back.
         const other = side === 'actor' ? 'observer' : 'actor'
