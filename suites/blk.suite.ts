@@ -1,7 +1,7 @@
-import { makeEqual } from '../fixtures/identifiers.ts'
+import { twoOfOneIdentifier } from '../fixtures/identifiers.ts'
 import { nsfdOf } from '../fixtures/identity.ts'
 import { joinIpc } from '../fixtures/leaving.ts'
-import { ELSEWHERE, type Elsewhere, twoPlaces } from '../fixtures/places.ts'
+import { ELSEWHERE, type Elsewhere } from '../fixtures/places.ts'
 import {
   area,
   CLONE,
@@ -28,15 +28,9 @@ function whereOf({ variant }: { readonly variant: string }): Elsewhere {
   return variant.split(' / ')[1] as Elsewhere
 }
 
-/** An object here and one elsewhere, of one identifier where the two places let it be made so. */
-async function twoOfOneIdentifier(world: ComparisonWorld) {
-  const { family } = waitOf(world)
-  const { here, there, follower } = await twoPlaces(world, whereOf(world))
-  const [leader, other] = follower === 'there' ? [here, there] : [there, here]
-  const { leaderId, followerId } = await makeEqual(leader, other, family, world.fresh.key())
-  if (leaderId !== followerId) world.note('the two identifiers could not be made equal')
-  const [id, elsewhere] = follower === 'there' ? [leaderId, followerId] : [followerId, leaderId]
-  return { here, there, id, elsewhere }
+/** An object of the call's family here and one there, of one identifier. */
+function objectsOf(world: ComparisonWorld) {
+  return twoOfOneIdentifier(world, whereOf(world), waitOf(world).family)
 }
 
 blk.comparison('BLK-01', {
@@ -108,13 +102,13 @@ blk.comparison('BLK-02', {
   async experiment(world) {
     const { arm } = world
     const wait = waitOf(world)
-    const { here, there, id, elsewhere } = await twoOfOneIdentifier(world)
+    const { here, there, hereId, thereId } = await objectsOf(world)
     const waiter = await here.spawn('waiter')
-    const waiting = await wait.begin(here, waiter, id)
+    const waiting = await wait.begin(here, waiter, hereId)
     const removed =
-      arm === 'control' ? await wait.family.remove(here, id) : await wait.family.remove(there, elsewhere)
+      arm === 'control' ? await wait.family.remove(here, hereId) : await wait.family.remove(there, thereId)
     // Where it still waits, this is what it was waiting for; EIDRM would have come before.
-    if (arm === 'treatment') await wait.feed(here, id, 'from here')
+    if (arm === 'treatment') await wait.feed(here, hereId, 'from here')
     return { removed, woken: await waiting.within(5000) }
   },
   treatment: (_, world) => ({ removed: 0, woken: waitOf(world).fed('from here') }),
@@ -130,15 +124,15 @@ blk.comparison('BLK-03', {
   async experiment(world) {
     const { arm } = world
     const wait = waitOf(world)
-    const { here, there, id, elsewhere } = await twoOfOneIdentifier(world)
-    await wait.prepare(there, elsewhere)
+    const { here, there, hereId, thereId } = await objectsOf(world)
+    await wait.prepare(there, thereId)
     const waiter = await here.spawn('waiter')
-    const waiting = await wait.begin(here, waiter, id)
-    const before = await wait.family.inspect(here, id)
-    const fed = arm === 'control' ? 'not done' : await wait.feed(there, elsewhere, 'from elsewhere')
-    const waiters = await wait.waiters?.(here, id)
-    const after = await wait.family.inspect(here, id)
-    await wait.feed(here, id, 'from here')
+    const waiting = await wait.begin(here, waiter, hereId)
+    const before = await wait.family.inspect(here, hereId)
+    const fed = arm === 'control' ? 'not done' : await wait.feed(there, thereId, 'from elsewhere')
+    const waiters = await wait.waiters?.(here, hereId)
+    const after = await wait.family.inspect(here, hereId)
+    await wait.feed(here, hereId, 'from here')
     const woken = await waiting.within(5000)
     return { fed, before, waiters: waiters ?? 1, after, woken }
   },

@@ -1,8 +1,8 @@
 /** Whose the undo list is: threads and children that share it, a program that goes on with it. */
-import { makeEqual } from '../../fixtures/identifiers.ts'
+import { twoOfOneIdentifier } from '../../fixtures/identifiers.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { SYSTEM_V } from '../../fixtures/objects.ts'
-import { type Elsewhere, twoPlaces } from '../../fixtures/places.ts'
+import type { Elsewhere } from '../../fixtures/places.ts'
 import { type Area, CLONE, SEM_UNDO } from '../../fixtures/rules.ts'
 import { makeSet, OPERATED, operate, UNDONE, valuesOf } from '../../fixtures/undo.ts'
 
@@ -65,50 +65,40 @@ export function addListRules(und: Area): void {
     variants: ['stranger', 'child', 'parent', 'initial', 'from-initial', 'unshare'],
     arms: { treatment: 'goes on in another namespace', control: 'stays' },
     async experiment(world) {
-      const { arm, variant, fresh } = world
+      const { arm, variant } = world
       const where = (variant === 'unshare' ? 'stranger' : variant) as Elsewhere
-      const { here, there, follower } = await twoPlaces(world, where)
-      const leader = follower === 'there' ? here : there
-      const key = fresh.key()
-      const { leaderId, followerId } = await makeEqual(
-        leader,
-        leader === here ? there : here,
-        SYSTEM_V.sem,
-        key,
-      )
-      const [id, otherId] = leader === here ? [leaderId, followerId] : [followerId, leaderId]
-      if (id !== otherId) world.note('the two identifiers could not be made equal')
-      await here.semctlSetAll(id, [10, 10, 10])
-      await there.semctlSetAll(otherId, [100, 100, 100])
+      const { here, there, key, hereId, thereId } = await twoOfOneIdentifier(world, where, SYSTEM_V.sem)
+      await here.semctlSetAll(hereId, [10, 10, 10])
+      await there.semctlSetAll(thereId, [100, 100, 100])
       const undoer = await here.spawn('undoer')
-      await operate(undoer, id)
+      await operate(undoer, hereId)
       // SETVAL and SETALL make every process forget what it had to undo there, in their own namespace only.
-      await undoer.semop(id, [{ index: 2, change: 4, flags: SEM_UNDO }])
-      await here.semctlSetValue(id, 2, OPERATED[2])
-      await there.semctlSetValue(otherId, 0, 101)
-      await there.semctlSetAll(otherId, [100, 100, 100])
-      const before = [await valuesOf(here, id), await valuesOf(there, otherId)]
+      await undoer.semop(hereId, [{ index: 2, change: 4, flags: SEM_UNDO }])
+      await here.semctlSetValue(hereId, 2, OPERATED[2])
+      await there.semctlSetValue(thereId, 0, 101)
+      await there.semctlSetAll(thereId, [100, 100, 100])
+      const before = [await valuesOf(here, hereId), await valuesOf(there, thereId)]
       let abroad = there
       if (arm === 'treatment' && variant === 'unshare') {
         await undoer.unshare(CLONE.NEWIPC)
         await SYSTEM_V.sem.make(undoer, key)
         abroad = await undoer.spawn('reader', [], { outlive: true })
-        await abroad.semctlSetAll(otherId, [100, 100, 100])
+        await abroad.semctlSetAll(thereId, [100, 100, 100])
       } else if (arm === 'treatment') {
         await joinIpc(undoer, there)
       }
-      const entered = [await valuesOf(here, id), await valuesOf(abroad, otherId)]
-      await undoer.semop(arm === 'treatment' ? otherId : id, [
+      const entered = [await valuesOf(here, hereId), await valuesOf(abroad, thereId)]
+      await undoer.semop(arm === 'treatment' ? thereId : hereId, [
         { index: 0, change: 1, flags: SEM_UNDO },
         { index: 1, change: -1, flags: SEM_UNDO },
       ])
-      const operated = [await valuesOf(here, id), await valuesOf(abroad, otherId)]
+      const operated = [await valuesOf(here, hereId), await valuesOf(abroad, thereId)]
       await undoer.exitAndReap()
       return {
         before,
         entered,
         operated,
-        atLast: [await valuesOf(here, id), await valuesOf(abroad, otherId)],
+        atLast: [await valuesOf(here, hereId), await valuesOf(abroad, thereId)],
       }
     },
     treatment: () => ({
