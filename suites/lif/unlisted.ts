@@ -1,6 +1,7 @@
 /** Holds on an IPC namespace that namespaces(7) does not list, and what is none. */
 import { nsfdOf } from '../../fixtures/identity.ts'
 import { inspectThrough, joinAs } from '../../fixtures/lifetime.ts'
+import { SYSTEM_V_KINDS, type SystemVKind } from '../../fixtures/objects.ts'
 import {
   type Area,
   CLONE,
@@ -18,7 +19,7 @@ import {
   procPid,
   SEM_UNDO,
 } from '../../fixtures/rules.ts'
-import { type SysvFamily, slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
+import { slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
 import { DEEDS } from './deeds.ts'
 import { empty, HELD, NOT_HELD, setStage } from './stage.ts'
 
@@ -45,7 +46,6 @@ async function takePin(pin: HiddenPin, holder: Member): Promise<() => Promise<un
 }
 
 const HIDDEN_PINS: readonly HiddenPin[] = ['attached segment', '/proc/sysvipc file', 'fsopen context']
-const FAMILIES: readonly SysvFamily[] = ['msg', 'sem', 'shm']
 
 /** Adds the rules about what holds a namespace though namespaces(7) does not say so. */
 export function hiddenPinRules(lif: Area): void {
@@ -55,10 +55,10 @@ export function hiddenPinRules(lif: Area): void {
     source: ['ipc/shm.c: do_shmat', 'ipc/util.c: sysvipc_proc_open', 'ipc/mqueue.c: mqueue_init_fs_context'],
     needs: ['SYSVIPC', 'PROC_SYSVIPC', 'POSIX_MQUEUE', 'fsopen', 'USER_NS', 'PID_NS', 'UCOUNT_SYSCTL'],
     arms: { treatment: 'held by a process that left', control: 'let go by it' },
-    variants: HIDDEN_PINS.flatMap((pin) => FAMILIES.map((family) => `${pin}, ${family}`)),
+    variants: HIDDEN_PINS.flatMap((pin) => SYSTEM_V_KINDS.map((family) => `${pin}, ${family}`)),
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
-      const [pin, family] = variant.split(', ') as [HiddenPin, SysvFamily]
+      const [pin, family] = variant.split(', ') as [HiddenPin, SystemVKind]
       // Room for the namespace under test and the one that the holder goes to.
       const booth = await slotBooth(outer, { ipc: 2 })
       const member = await booth.keeper.spawn('member', ['NEWIPC'])
@@ -102,7 +102,7 @@ export function hiddenPinRules(lif: Area): void {
 }
 
 /** Like `seeTwinDie`, with an object in it that must be freed, seen by the sensor that the rule uses. */
-async function seeTwinDieWithObject(world: ComparisonWorld, family: SysvFamily): Promise<string> {
+async function seeTwinDieWithObject(world: ComparisonWorld, family: SystemVKind): Promise<string> {
   const booth = await slotBooth(world.outer)
   const twin = await booth.keeper.spawn('twin', ['NEWIPC'])
   await booth.leaveObject(twin, family, world.fresh.key())

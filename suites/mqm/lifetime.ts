@@ -6,6 +6,7 @@ import {
   mountQueuesOrGiveUp,
   unshareMounts,
 } from '../../fixtures/mqueue-mounts.ts'
+import { SYSTEM_V_KINDS, type SystemVKind } from '../../fixtures/objects.ts'
 import { foundByName, NEW_QUEUE, parseStatus } from '../../fixtures/posix-queues.ts'
 import { type Area, CLONE, EACCES, ENOENT, failed, MS_BIND, O_CREAT, O_RDWR } from '../../fixtures/rules.ts'
 import { slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
@@ -20,11 +21,11 @@ export function addLifetime(mqm: Area): void {
     ],
     needs: ['POSIX_MQUEUE', 'SYSVIPC', 'USER_NS', 'PID_NS', 'CAP_SYS_ADMIN', 'UCOUNT_SYSCTL'],
     since: '2.6.30',
-    variants: ['msg', 'sem', 'shm'],
+    variants: SYSTEM_V_KINDS,
     arms: { treatment: 'a queue mount is left', control: 'a bind mount of the namespace is left' },
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
-      const family = variant as 'msg' | 'sem' | 'shm'
+      const family = variant as SystemVKind
       const booth = await slotBooth(outer)
       const twin = await slotBooth(outer)
       for (const { keeper } of [booth, twin]) await unshareMounts(keeper)

@@ -1,4 +1,5 @@
 /** Who counts as the one that acted: the dead, threads, and a process that undoes: PID-04, PID-06, PID-08. */
+import type { SystemVKind } from '../../fixtures/objects.ts'
 import { type Area, type Flag, IPC_CREAT, IPC_EXCL, oneOf, SEM_UNDO } from '../../fixtures/rules.ts'
 import { REMEMBERING } from './fields.ts'
 
@@ -17,7 +18,7 @@ export function addActors(pid: Area): void {
     flags: FLAG_SETS,
     arms: { treatment: 'the process is dead', control: 'it lives' },
     async experiment({ outer, arm, flags, variant, fresh }) {
-      const how = REMEMBERING[variant as 'shm' | 'msg' | 'sem']
+      const how = REMEMBERING[variant as SystemVKind]
       const mortal = await outer.spawn('mortal', flags)
       const object = await how.make(mortal, fresh.key())
       for (const act of Object.values(how.acts)) await act(mortal, object)

@@ -1,6 +1,6 @@
 /** The pids that System V objects remember, over scenes and flag sets: PID-01 … PID-03, PID-05 and PID-07. */
 import { joinIpc } from '../../fixtures/leaving.ts'
-import { family, OBJECT_KINDS } from '../../fixtures/objects.ts'
+import { family, OBJECT_KINDS, type SystemVKind } from '../../fixtures/objects.ts'
 import {
   type Area,
   ENOENT,
@@ -30,7 +30,7 @@ async function attachAndDetach(member: Member, id: number): Promise<void> {
 }
 
 /** The families; each act is named after the field that it changes. */
-export const REMEMBERING: Readonly<Record<'msg' | 'sem' | 'shm', Remembering>> = {
+export const REMEMBERING: Readonly<Record<SystemVKind, Remembering>> = {
   shm: {
     make: (member, key) => member.shmget(key, 4096, IPC_CREAT | IPC_EXCL | 0o600),
     find: (member, key) => member.try.shmget(key, 0, 0),
@@ -239,7 +239,7 @@ export function addFields(pid: Area): void {
 }
 
 /** What each side must see before anybody acted, after the actor did, and after the observer's side did. */
-function remembered(kind: 'msg' | 'sem' | 'shm', { actor, observer }: Numbers) {
+function remembered(kind: SystemVKind, { actor, observer }: Numbers) {
   const all = (number: number) =>
     Object.fromEntries(Object.keys(REMEMBERING[kind].acts).map((field) => [field, number]))
   const made = (number: number) => (kind === 'shm' ? { cpid: number } : {})

@@ -1,5 +1,5 @@
 /** PRC-05, PRC-06: pids and user ids in the tables are translated for whoever opened them. */
-import { systemV } from '../../fixtures/objects.ts'
+import { SYSTEM_V_KINDS, systemV } from '../../fixtures/objects.ts'
 import {
   type Area,
   CLONE,
@@ -114,7 +114,7 @@ export function translationRules(prc: Area): void {
     source: ['user_namespaces(7)', 'ipc/msg.c: sysvipc_msg_proc_show', 'fs/seq_file.c: seq_open'],
     needs: ['PROC_SYSVIPC', 'USER_NS', 'CAP_SETUID'],
     since: '3.8',
-    variants: ['msg', 'sem', 'shm'],
+    variants: SYSTEM_V_KINDS,
     arms: { treatment: 'the reader came to another user namespace', control: 'the reader stayed' },
     async experiment(world) {
       const { outer, arm, fresh } = world

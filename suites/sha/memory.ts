@@ -1,6 +1,7 @@
 /** What attached and locked segments keep, and what else gets at their memory. */
 import { withInitialSysctl } from '../../fixtures/initial-sysctls.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
+import { SYSTEM_V_KINDS, type SystemVKind } from '../../fixtures/objects.ts'
 import {
   type Area,
   CLONE,
@@ -20,13 +21,11 @@ import {
   RLIMIT_MEMLOCK,
   SHM_HUGETLB,
 } from '../../fixtures/rules.ts'
-import { lockPurse, type SysvFamily, slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
+import { lockPurse, slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
 import { intoOwnUserNamespaces } from '../../fixtures/user-namespaces.ts'
 
 /** CAP_IPC_LOCK of a user namespace lifts no limit: only that of the initial one does. */
 const OWN_ROOT = 'IPC_RMID by root of a user namespace'
-
-const FAMILIES: readonly SysvFamily[] = ['msg', 'sem', 'shm']
 
 /** Name of a mapping's file below /proc/PID/map_files. */
 async function mapFile(member: Member, address: number): Promise<string> {
@@ -44,10 +43,10 @@ export function memoryRules(sha: Area): void {
     needs: ['SYSVIPC', 'POSIX_MQUEUE', 'USER_NS', 'PID_NS', 'UCOUNT_SYSCTL'],
     since: '2.6.19',
     arms: { treatment: 'attached by a process that left', control: 'detached by it' },
-    variants: FAMILIES.flatMap((family) => [`${family}, shmdt`, `${family}, exit`]),
+    variants: SYSTEM_V_KINDS.flatMap((family) => [`${family}, shmdt`, `${family}, exit`]),
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
-      const [family, release] = variant.split(', ') as [SysvFamily, string]
+      const [family, release] = variant.split(', ') as [SystemVKind, string]
       // Room for the namespace of the segment and the one that the holder goes to.
       const booth = await slotBooth(outer, { ipc: 2 })
       const member = await booth.keeper.spawn('member', ['NEWIPC'])

@@ -1,44 +1,13 @@
 /** SYS-15: asking for an identifier, the tool that pins objects of two namespaces apart. */
-import {
-  type Area,
-  EINVAL,
-  ENOSPC,
-  failed,
-  IPC_CREAT,
-  IPC_EXCL,
-  type Member,
-  type Outcome,
-} from '../../fixtures/rules.ts'
+import { SYSTEM_V, SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
+import { type Area, EINVAL, ENOSPC, failed, IPC_CREAT, IPC_EXCL, type Member } from '../../fixtures/rules.ts'
 import { readSysctl } from '../../fixtures/sysctls.ts'
-
-interface Family {
-  make(member: Member, key: number): Promise<Outcome<number>>
-  /** The key of the object with that identifier. */
-  keyOf(member: Member, id: number): Promise<unknown>
-  remove(member: Member, id: number): Promise<unknown>
-}
 
 const NEW = IPC_CREAT | IPC_EXCL | 0o600
 
-const FAMILIES: Readonly<Record<string, Family>> = {
-  msg: {
-    make: (member, key) => member.try.msgget(key, NEW),
-    keyOf: async (member, id) => keyIn(await member.try.msgctlStat(id)),
-    remove: (member, id) => member.msgctlRemove(id),
-  },
-  sem: {
-    make: (member, key) => member.try.semget(key, 1, NEW),
-    keyOf: async (member, id) => keyIn(await member.try.semctlStat(id)),
-    remove: (member, id) => member.semctlRemove(id),
-  },
-  shm: {
-    make: (member, key) => member.try.shmget(key, 4096, NEW),
-    keyOf: async (member, id) => keyIn(await member.try.shmctlStat(id)),
-    remove: (member, id) => member.shmctlRemove(id),
-  },
-}
-
-function keyIn(status: Outcome<{ perm: { key: number } }>): unknown {
+/** The key of the object with that identifier, or the errno. */
+async function keyOf(family: SystemVFamily, member: Member, id: number): Promise<unknown> {
+  const status = await family.stat(member, id)
   return failed(status) ? status : status.perm.key
 }
 
@@ -51,7 +20,7 @@ export function nextIdRules(sys: Area): void {
     source: ['Documentation/admin-guide/sysctl/kernel.rst: *_next_id', 'ipc/util.c: ipc_idr_alloc'],
     needs: ['NEXT_ID'],
     since: '3.9',
-    variants: ['msg', 'sem', 'shm'],
+    variants: SYSTEM_V_KINDS,
     arms: { treatment: 'asked for in another IPC namespace', control: 'asked for in the maker’s own' },
     bugs: [
       {
@@ -61,36 +30,36 @@ export function nextIdRules(sys: Area): void {
         looksLike: { pastTheLast: 'an identifier' },
       },
     ],
-    async experiment({ outer, stranger, enter, initial, arm, variant, fresh, disposable }) {
-      const family = FAMILIES[variant] as Family
+    async experiment(world) {
+      const { outer, stranger, enter, initial, arm, variant, fresh, disposable } = world
+      const family = systemV(world)
       const path = `/proc/sys/kernel/${variant}_next_id`
-      const others = Object.keys(FAMILIES).filter((name) => name !== variant)
       const child = await enter('child')
       const maker = outer
       const askers = arm === 'treatment' ? [await stranger(), child] : [maker]
       for (const asker of askers) await asker.writeFile(path, String(ASKED))
 
       // Objects of the other two types, and those made elsewhere, take nothing.
-      for (const name of others) await (FAMILIES[name] as Family).make(maker, fresh.key())
+      for (const kind of SYSTEM_V_KINDS) if (kind !== variant) await SYSTEM_V[kind].make(maker, fresh.key())
       if (arm === 'control') {
-        await family.make(child, fresh.key())
+        await family.get(child, fresh.key(), NEW)
         const anywhere = await initial()
-        await family.make(anywhere, fresh.key())
+        await family.get(anywhere, fresh.key(), NEW)
       }
       const askedStill = await Promise.all(askers.map((asker) => readSysctl(asker, path)))
       const key = fresh.key()
-      const made = await family.make(maker, key)
-      const found = await family.keyOf(maker, ASKED)
+      const made = await family.get(maker, key, NEW)
+      const found = await keyOf(family, maker, ASKED)
       const makersNext = await readSysctl(maker, path)
 
       // The identifier is given where it was asked for; asked for again it is taken, the next index is not.
       const [asker = maker] = askers
-      if (arm === 'treatment') await family.make(asker, key)
+      if (arm === 'treatment') await family.get(asker, key, NEW)
       const afterUse = await readSysctl(asker, path)
       await asker.writeFile(path, String(ASKED))
-      const whenTaken = await family.make(asker, fresh.key())
-      const later = await family.make(asker, fresh.key())
-      const atAsker = await family.keyOf(asker, ASKED)
+      const whenTaken = await family.get(asker, fresh.key(), NEW)
+      const later = await family.get(asker, fresh.key(), NEW)
+      const atAsker = await keyOf(family, asker, ASKED)
       const pastTheLast = disposable ? await askPastTheLast(asker, family, path, fresh.key) : 'not tried'
       return {
         askedStill,
@@ -132,15 +101,15 @@ export function nextIdRules(sys: Area): void {
 /** The last index asked for twice; a kernel that gives an index beyond it is corrupt from then on. */
 async function askPastTheLast(
   member: Member,
-  family: Family,
+  family: SystemVFamily,
   path: string,
   key: () => number,
 ): Promise<unknown> {
   if ((await member.readFile('/proc/cmdline')).includes('ipcmni_extend')) return ENOSPC
   await member.writeFile(path, '32767')
-  const last = await family.make(member, key())
+  const last = await family.get(member, key(), NEW)
   await member.writeFile(path, '32767')
-  const beyond = await family.make(member, key())
+  const beyond = await family.get(member, key(), NEW)
   if (last === 32767) await family.remove(member, last)
   return typeof beyond === 'number' ? 'an identifier' : beyond
 }
