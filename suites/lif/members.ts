@@ -22,12 +22,12 @@ import {
   SIGCONT,
   SIGKILL,
   SIGSTOP,
+  SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
 import { type NamespaceWatch, watchNamespace } from '../../fixtures/sensors.ts'
 
 const FROM_INITIAL = 'namespace, made from the initial one'
 const WITH_OTHERS = 'namespace, at one moment with four others'
-const WAYS = ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'] as const
 
 /** State letter of /proc/PID/stat: S sleeping, T stopped, t traced, Z zombie. */
 async function stateOf(looker: Member, pid: string): Promise<string> {
@@ -54,7 +54,7 @@ export function memberRules(lif: Area): void {
       since: '2.6.19',
       arms: { treatment: 'no member is left', control: 'another member is left' },
       flags: 'with NEWIPC',
-      via: WAYS,
+      via: SYSTEM_CALL_WAYS,
       variants: [...EVIDENCES, FROM_INITIAL, ...more],
       async experiment(world) {
         const fromInitial = world.variant === FROM_INITIAL

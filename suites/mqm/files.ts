@@ -13,11 +13,9 @@ import {
   having,
   O_RDWR,
   procPid,
-  type WayIn,
+  SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
 import { listed } from './listing.ts'
-
-const SYSTEM_CALLS: readonly WayIn[] = ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd']
 
 export function addFiles(mqm: Area): void {
   mqm.comparison('MQM-04', {
@@ -109,7 +107,7 @@ export function addFiles(mqm: Area): void {
       ['NEWIPC', 'NEWNS', 'NEWUSER'],
       ['NEWIPC', 'NEWNS', 'NEWPID'],
     ],
-    via: SYSTEM_CALLS,
+    via: SYSTEM_CALL_WAYS,
     arms: { treatment: 'unlinked by another user', control: 'unlinked by the owner' },
     async experiment(world) {
       const { enter, arm, fresh } = world

@@ -12,12 +12,10 @@ import {
   failed,
   Matcher,
   O_RDWR,
+  SYSTEM_CALL_WAYS,
   type VisibilityWorld,
-  type WayIn,
 } from '../../fixtures/rules.ts'
 import { listed } from './listing.ts'
-
-const SYSTEM_CALLS: readonly WayIn[] = ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd']
 
 export function addView(mqm: Area): void {
   mqm.visibility('MQM-01', {
@@ -128,7 +126,7 @@ export function addView(mqm: Area): void {
     needs: ['POSIX_MQUEUE', 'CAP_SYS_ADMIN'],
     since: '2.6.30',
     flags: MOUNT_FLAG_SETS,
-    via: SYSTEM_CALLS,
+    via: SYSTEM_CALL_WAYS,
     arms: { treatment: 'a mount made after entering', control: 'the mount made before' },
     async experiment({ outer, enter, arm, fresh }) {
       const names = { outer: fresh.name(), inner: fresh.name() }

@@ -12,6 +12,7 @@ import {
   O_RDONLY,
   O_RDWR,
   POLLIN,
+  SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
 
 export function addDescriptorRules(not: Area): void {
@@ -109,7 +110,7 @@ export function addDescriptorRules(not: Area): void {
     says: 'shared anonymous memory and futexes in it work across IPC namespaces',
     source: ['mmap(2) MAP_SHARED', 'futex(2)', 'ipc_namespaces(7) (what it isolates)'],
     flags: 'with NEWIPC',
-    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    via: SYSTEM_CALL_WAYS,
     arms: { treatment: 'one mapping, inherited', control: 'a mapping of each process’s own' },
     async experiment({ outer, enter, arm }) {
       const owner = await outer.spawn('owner')

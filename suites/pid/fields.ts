@@ -1,6 +1,6 @@
 /** The pids that System V objects remember, over scenes and flag sets: PID-01 … PID-03, PID-05 and PID-07. */
 import { joinIpc } from '../../fixtures/leaving.ts'
-import { family, OBJECT_KINDS, type SystemVKind } from '../../fixtures/objects.ts'
+import { family, LASTING, OBJECT_KINDS, type SystemVKind } from '../../fixtures/objects.ts'
 import {
   type Area,
   ENOENT,
@@ -182,7 +182,7 @@ export function addFields(pid: Area): void {
     needs: ['SYSVIPC', 'PROC_SYSVIPC', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE', 'PID_NS'],
     since: '4.17',
     flags: withoutUser,
-    variantNeeds: { shm: ['lasting segments'] },
+    variantNeeds: LASTING,
     variants: ['shm', 'msg'],
     aboutFlags: ['NEWPID'],
     async experiment(world) {
@@ -212,7 +212,7 @@ export function addFields(pid: Area): void {
     source: ['pid_namespaces(7)', 'ipc_namespaces(7)'],
     needs: ['SYSVIPC', 'POSIX_MQUEUE'],
     flags: (flags) => flags.includes('NEWPID'),
-    variantNeeds: { shm: ['lasting segments'] },
+    variantNeeds: LASTING,
     variants: OBJECT_KINDS,
     async experiment(world) {
       const { actor, observer, fresh } = world

@@ -1,5 +1,5 @@
 /** PRC-01, PRC-07, PRC-09, PRC-10: what the tables below /proc/sysvipc list. */
-import { SYSTEM_V_KINDS, systemV } from '../../fixtures/objects.ts'
+import { LASTING, SYSTEM_V_KINDS, systemV } from '../../fixtures/objects.ts'
 import { sideInInitial } from '../../fixtures/places.ts'
 import { type Area, atLeast, having, IPC_CREAT, IPC_EXCL, O_RDONLY } from '../../fixtures/rules.ts'
 import {
@@ -19,7 +19,7 @@ export function tableRules(prc: Area): void {
     source: ['ipc_namespaces(7)', 'proc_sysvipc(5)', 'ipc/util.c: sysvipc_proc_open'],
     needs: ['PROC_SYSVIPC'],
     since: '2.6.19',
-    variantNeeds: { shm: ['lasting segments'] },
+    variantNeeds: LASTING,
     variants: SYSTEM_V_KINDS,
     ownWorld: true,
     async experiment(world) {

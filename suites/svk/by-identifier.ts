@@ -1,6 +1,6 @@
 /** Objects by their identifier: every call that takes one. */
 import { ATTEMPTS, foreign, makePinned, makeTwins } from '../../fixtures/identifiers.ts'
-import { EMPTY, SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
+import { EMPTY, LASTING, SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
 import { sideInInitial } from '../../fixtures/places.ts'
 import {
   type Area,
@@ -16,9 +16,7 @@ import {
   type Outcome,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
-import { CALLS, CHANGED } from './calls.ts'
-
-const LASTING = { shm: ['lasting segments'] } as const
+import { CALLS, CHANGED, refusedAll } from './calls.ts'
 
 async function modeOf(family: SystemVFamily, member: Member, id: number): Promise<unknown> {
   const seen = await family.stat(member, id)
@@ -68,7 +66,8 @@ async function makeUnclaimedPair(
         : await family.stat(observer, id)
     if (failed(claimed) ? claimed.errno !== 'EACCES' : (claimed.perm.mode & 0o777) === OUR_MODE)
       return { id, other }
-    if (attempt === 100) throw new HarnessError(`no ${family.noun} gets an identifier that nobody else has`)
+    if (attempt === ATTEMPTS)
+      throw new HarnessError(`no ${family.noun} gets an identifier that nobody else has`)
     for (const made of [id, other]) if (!failed(made)) await family.remove(actor, made)
   }
 }
@@ -98,16 +97,17 @@ export function addIdentifierRules(svk: Area): void {
       return { ...calls, id, before, after, mode, content, found }
     },
     shared: ({ id }, world) => {
-      const { content, mode } = CHANGED[systemV(world).kind]
+      const { kind } = systemV(world)
+      const { content, mode } = CHANGED[kind]
       return {
-        ...CALLS[systemV(world).kind].succeed,
+        ...CALLS[kind].succeed,
         mode,
         found: id,
         ...(content === undefined ? {} : { content }),
       }
     },
     isolated: ({ id, before }, world) => ({
-      ...Object.fromEntries(Object.keys(CALLS[systemV(world).kind].succeed).map((call) => [call, EINVAL])),
+      ...refusedAll(systemV(world).kind),
       after: before,
       mode: 0o600,
       content: 41,

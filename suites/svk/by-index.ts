@@ -1,6 +1,6 @@
 /** Objects by their index in the table of the namespace. */
 import { makePinned } from '../../fixtures/identifiers.ts'
-import { SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
+import { LASTING, SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
 import { sideInInitial } from '../../fixtures/places.ts'
 import {
   type Area,
@@ -11,8 +11,6 @@ import {
   oneOf,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
-
-const LASTING = { shm: ['lasting segments'] } as const
 
 /** Whose object an index leads to: the identifier if it is ours, `another`, or the errno. */
 async function byIndex(

@@ -1,6 +1,13 @@
 /** Objects by their key. */
 import { makeTwins } from '../../fixtures/identifiers.ts'
-import { EMPTY, SYSTEM_V, SYSTEM_V_KINDS, type SystemVKind, systemV } from '../../fixtures/objects.ts'
+import {
+  EMPTY,
+  LASTING,
+  SYSTEM_V,
+  SYSTEM_V_KINDS,
+  type SystemVKind,
+  systemV,
+} from '../../fixtures/objects.ts'
 import {
   type Area,
   CLONE,
@@ -14,14 +21,7 @@ import {
   O_RDONLY,
   succeeds,
 } from '../../fixtures/rules.ts'
-import { CALLS } from './calls.ts'
-
-const LASTING = { shm: ['lasting segments'] } as const
-
-/** What every call by identifier comes to where the identifier means nothing. */
-function noneOf(variant: string): Readonly<Record<string, unknown>> {
-  return Object.fromEntries(Object.keys(CALLS[variant as SystemVKind].succeed).map((call) => [call, EINVAL]))
-}
+import { CALLS, refusedAll } from './calls.ts'
 
 export function addKeyRules(svk: Area): void {
   for (const [id, kind] of [
@@ -283,13 +283,13 @@ export function addKeyRules(svk: Area): void {
       atFirst: id,
       awayByKey: ENOENT,
       awayById: EINVAL,
-      awayCalls: noneOf(variant),
+      awayCalls: refusedAll(variant as SystemVKind),
       awayRemoves: EINVAL,
       thenByKey: id,
       after: before,
       content: 41,
       thenById: EINVAL,
-      thenCalls: noneOf(variant),
+      thenCalls: refusedAll(variant as SystemVKind),
       thenRemoves: EINVAL,
       leftAfter: leftBefore,
     }),
@@ -297,7 +297,7 @@ export function addKeyRules(svk: Area): void {
       atFirst: id,
       awayByKey: ENOENT,
       awayById: EINVAL,
-      awayCalls: noneOf(variant),
+      awayCalls: refusedAll(variant as SystemVKind),
       awayRemoves: EINVAL,
       thenByKey: abroad,
       content: 99,

@@ -2,6 +2,7 @@
 import type { SystemVKind } from '../../fixtures/objects.ts'
 import {
   EACCES,
+  EINVAL,
   ENOMEM,
   EPERM,
   failed,
@@ -140,6 +141,11 @@ export const CALLS: Readonly<
       IPC_SET: 0,
     },
   },
+}
+
+/** What they all come to where the identifier means nothing. */
+export function refusedAll(kind: SystemVKind): Outcomes {
+  return Object.fromEntries(Object.keys(CALLS[kind].succeed).map((call) => [call, EINVAL]))
 }
 
 /** The actor's object as it is after a member has made all those calls. */

@@ -1,6 +1,6 @@
 /** What *_INFO tells of a namespace: how much there is in it, and its limits. */
 import { amounts, NOTHING } from '../../fixtures/amounts.ts'
-import { SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
+import { LASTING, SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
 import { sideInInitial } from '../../fixtures/places.ts'
 import {
   type Area,
@@ -15,8 +15,6 @@ import {
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
 import { readSysctl, writeSysctl } from '../../fixtures/sysctls.ts'
-
-const LASTING = { shm: ['lasting segments'] } as const
 
 export function addCountRules(svk: Area): void {
   svk.visibility('SVK-11', {

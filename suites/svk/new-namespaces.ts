@@ -2,6 +2,7 @@
 import { amounts, NOTHING } from '../../fixtures/amounts.ts'
 import {
   EMPTY,
+  LASTING,
   type Label,
   OBJECT_KINDS,
   OBJECTS,
@@ -27,12 +28,11 @@ import {
   type Member,
   O_RDWR,
   oneOf,
+  SYSTEM_CALL_WAYS,
   succeeds,
 } from '../../fixtures/rules.ts'
 import { watchNamespace } from '../../fixtures/sensors.ts'
 import { writeSysctl } from '../../fixtures/sysctls.ts'
-
-const LASTING = { shm: ['lasting segments'] } as const
 
 /** The variant of SVK-20 in which other namespaces die. */
 const AFTER_DEATHS = 'after deaths'
@@ -80,7 +80,7 @@ export function addNewNamespaceRules(svk: Area): void {
     variantNeeds: { queues_max: ['POSIX_MQUEUE', 'MQUEUE_SYSCTL'], [AFTER_DEATHS]: ['POSIX_MQUEUE'] },
     arms: { treatment: 'made with CLONE_NEWIPC', control: 'made without it' },
     flags: 'with NEWIPC',
-    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    via: SYSTEM_CALL_WAYS,
     async experiment(world) {
       const { outer, enter, initial, arm, flags, variant, fresh } = world
       const creator = variant === 'initial' ? await initial() : outer

@@ -17,6 +17,7 @@ import {
   type Member,
   mayExceedLimits,
   oneOf,
+  SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
 
 /** What a member may do with an object of the user `owner` that holds a mark; removes it last if it may. */
@@ -139,7 +140,7 @@ export function addPermissionRules(svk: Area): void {
     since: '2.6.39',
     variants: [...SYSTEM_V_KINDS, DEEPER],
     flags: [['NEWIPC', 'NEWUSER']],
-    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    via: SYSTEM_CALL_WAYS,
     arms: {
       treatment: 'capabilities in the user namespace that owns the IPC namespace',
       control: 'the same ones in a user namespace below it',
@@ -201,7 +202,7 @@ export function addPermissionRules(svk: Area): void {
     source: ['msgctl(2) IPC_SET, ERRORS EPERM', 'ipc/msg.c: msgctl_down (capable)'],
     needs: ['SYSVIPC', 'USER_NS'],
     flags: [['NEWIPC', 'NEWUSER']],
-    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    via: SYSTEM_CALL_WAYS,
     arms: { treatment: 'above msgmnb', control: 'up to msgmnb' },
     async experiment({ outer, enter, arm, fresh }) {
       const inside = await enter('inside')

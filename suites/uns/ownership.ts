@@ -19,6 +19,7 @@ import {
   mayExceedLimits,
   NS_GET_USERNS,
   procPid,
+  SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
 import { type MapLine, overflowIds, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
 
@@ -211,7 +212,7 @@ export function addOwnership(uns: Area): void {
       ['NEWUSER', 'NEWIPC'],
       ['NEWUSER', 'NEWIPC', 'NEWNS'],
     ],
-    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    via: SYSTEM_CALL_WAYS,
     arms: { treatment: 'root of a user namespace', control: 'root of the initial one' },
     async experiment({ outer, enter, arm, flags, fresh, note }) {
       const lifted = await mayExceedLimits(outer)

@@ -1,7 +1,14 @@
 /** What a user namespace gives and takes over IPC objects: UNS-02, UNS-03, UNS-05. */
 import { ACCESS, type AccessFamily, type Answers, everything } from '../../fixtures/access.ts'
 import { SYSTEM_V, type SystemVKind } from '../../fixtures/objects.ts'
-import { type Area, type ComparisonWorld, EACCES, EPERM, type Member } from '../../fixtures/rules.ts'
+import {
+  type Area,
+  type ComparisonWorld,
+  EACCES,
+  EPERM,
+  type Member,
+  SYSTEM_CALL_WAYS,
+} from '../../fixtures/rules.ts'
 import { spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
 
 const FAMILIES = Object.keys(ACCESS)
@@ -32,7 +39,7 @@ export function addPermissions(uns: Area): void {
       ]),
     ),
     flags: [['NEWUSER'], ['NEWUSER', 'NEWPID']],
-    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    via: SYSTEM_CALL_WAYS,
     arms: { treatment: 'root of a new user namespace', control: 'root outside it' },
     async experiment(world) {
       const { outer, enter, arm, variant, flags, fresh } = world
@@ -125,7 +132,7 @@ export function addPermissions(uns: Area): void {
       ),
     ),
     flags: [['NEWUSER', 'NEWIPC']],
-    via: ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'],
+    via: SYSTEM_CALL_WAYS,
     arms: { treatment: 'in an IPC namespace it owns', control: 'in one it does not own' },
     async experiment(world) {
       const { enter, arm, variant, flags, fresh } = world
