@@ -20,7 +20,7 @@ const ARMS = { treatment: 'shm_rmid_forced is 1', control: 'it is 0' }
 /** Cells run side by side, but there is one initial namespace: one at a time writes its value. */
 function inTurn<Value>({ scene }: VisibilityWorld, work: () => Promise<Value>): Promise<Value> {
   const initial = scene.place === 'initial' || scene.direction === 'child-to-initial'
-  return initial ? withInitialSysctl('kernel/shm_rmid_forced', work) : work()
+  return initial ? withInitialSysctl('shm_rmid_forced', work) : work()
 }
 
 /** Adds the rules. */
