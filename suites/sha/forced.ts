@@ -1,5 +1,13 @@
 /** kernel.shm_rmid_forced: one of each namespace, and what it destroys when. */
-import { getForced, makeOrphan, makeSegment, segmentIs, setForced } from '../../fixtures/forced.ts'
+import {
+  FORCED_ARMS,
+  FORCED_FILE,
+  getForced,
+  makeOrphan,
+  makeSegment,
+  segmentIs,
+  setForced,
+} from '../../fixtures/forced.ts'
 import { withInitialSysctl } from '../../fixtures/initial-sysctls.ts'
 import {
   type Area,
@@ -11,16 +19,13 @@ import {
   failed,
   type Member,
   oneOf,
+  touchesInitial,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
 
-const FILE = '/proc/sys/kernel/shm_rmid_forced'
-const ARMS = { treatment: 'shm_rmid_forced is 1', control: 'it is 0' }
-
 /** Cells run side by side, but there is one initial namespace: one at a time writes its value. */
 function inTurn<Value>({ scene }: VisibilityWorld, work: () => Promise<Value>): Promise<Value> {
-  const initial = scene.place === 'initial' || scene.direction === 'child-to-initial'
-  return initial ? withInitialSysctl('shm_rmid_forced', work) : work()
+  return touchesInitial(scene) ? withInitialSysctl('shm_rmid_forced', work) : work()
 }
 
 /** Adds the rules. */
@@ -42,15 +47,15 @@ export function forcedRules(sha: Area): void {
         const { actor, observer, relation, fresh } = world
         // The side in the outer user namespace sets it: before 6.9 the other one may not.
         const [setter, other] = relation.user === 'actor-below' ? [observer, actor] : [actor, observer]
-        const was = await setter.readFile(FILE)
+        const was = await setter.readFile(FORCED_FILE)
         const found = await getForced(other)
-        if (was !== '0\n') await setter.writeFile(FILE, '0')
+        if (was !== '0\n') await setter.writeFile(FORCED_FILE, '0')
         const key = fresh.key()
         const orphan = await makeOrphan(other, key)
         const before = await segmentIs(other, orphan, key)
         const own = fresh.key()
         const ownOrphan = await makeOrphan(setter, own)
-        const written = await setter.try.writeFile(FILE, '1')
+        const written = await setter.try.writeFile(FORCED_FILE, '1')
         const set = await getForced(setter)
         // A new namespace starts at 0, made by either call from where it is 1.
         const cloned = await setter.spawn('cloned', ['NEWIPC'])
@@ -64,15 +69,15 @@ export function forcedRules(sha: Area): void {
         const later = fresh.key()
         const laterOrphan = await makeOrphan(other, later)
         const laterIs = await segmentIs(other, laterOrphan, later)
-        const back = await setter.try.writeFile(FILE, '0')
+        const back = await setter.try.writeFile(FORCED_FILE, '0')
         // The other direction of the value: 0 here is not 0 there.
-        const wroteThere = await other.try.writeFile(FILE, '1')
+        const wroteThere = await other.try.writeFile(FORCED_FILE, '1')
         const here = await getForced(setter)
         const unforced = fresh.key()
         const keptOrphan = await makeOrphan(setter, unforced)
         const kept = await segmentIs(setter, keptOrphan, unforced)
-        if (!failed(wroteThere)) await other.writeFile(FILE, '0')
-        if (was !== '0\n') await setter.writeFile(FILE, was)
+        if (!failed(wroteThere)) await other.writeFile(FORCED_FILE, '0')
+        if (was !== '0\n') await setter.writeFile(FORCED_FILE, was)
         if (failed(written))
           world.note('root of a user namespace may not set shm_rmid_forced of its own (before 6.9)')
         return {
@@ -141,7 +146,7 @@ export function forcedRules(sha: Area): void {
     source: ['proc_sys_kernel(5) shm_rmid_forced', 'ipc/shm.c: shm_may_destroy, __shm_close'],
     needs: ['SYSVIPC', 'shm_rmid_forced'],
     since: '3.1',
-    arms: ARMS,
+    arms: FORCED_ARMS,
     flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWUSER']],
     variants: ['shmdt', 'exit', 'SIGKILL', 'exec', 'shmdt elsewhere', 'exit elsewhere'],
     async experiment(world) {
@@ -192,7 +197,7 @@ export function forcedRules(sha: Area): void {
     source: ['proc_sys_kernel(5) shm_rmid_forced', 'ipc/shm.c: exit_shm'],
     needs: ['SYSVIPC', 'shm_rmid_forced', 'PID_NS'],
     since: '3.1',
-    arms: ARMS,
+    arms: FORCED_ARMS,
     flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWUSER']],
     variants: ['exit', 'SIGKILL', 'exit in a pid namespace of its own', 'exit of a thread'],
     async experiment(world) {
@@ -263,7 +268,7 @@ export function forcedRules(sha: Area): void {
       const attached = await makeOrphan(home, keys[3])
       const memory = await home.shmat(attached)
       const before = await segmentIs(home, orphan, keys[2])
-      await home.writeFile(FILE, arm === 'treatment' ? '1' : '0')
+      await home.writeFile(FORCED_FILE, arm === 'treatment' ? '1' : '0')
       const seen = {
         before,
         mine: await segmentIs(home, mine, keys[0]),
@@ -304,8 +309,8 @@ export function forcedRules(sha: Area): void {
       const values: number[] = []
       for (const from of ['0', '1'])
         for (const number of arm === 'treatment' ? ['2', '-1', '256', '65536'] : ['0', '1']) {
-          await member.writeFile(FILE, from)
-          results.push(await member.try.writeFile(FILE, number))
+          await member.writeFile(FORCED_FILE, from)
+          results.push(await member.try.writeFile(FORCED_FILE, number))
           values.push(await getForced(member))
         }
       return { results, values }

@@ -1,16 +1,14 @@
 /** shm_rmid_forced and segments whose maker leaves the namespace, or has some in two. */
-import { makeOrphan, makeSegment, segmentIs } from '../../fixtures/forced.ts'
+import { FORCED_ARMS, FORCED_FILE, makeOrphan, makeSegment, segmentIs } from '../../fixtures/forced.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
 import { type Area, CLONE, cloneBits } from '../../fixtures/rules.ts'
 
-const FILE = '/proc/sys/kernel/shm_rmid_forced'
 /** The variant where makers leave by CLONE_NEWIPC with one more flag each. */
 const BESIDE = 'makers with one more flag each'
 /** The variant where one thread of a process leaves, and the other stays. */
 const THREAD = 'one thread of a process'
 const FLAGS_BESIDE = ['NEWNS', 'NEWPID', 'NEWUTS', 'NEWUSER'] as const
-const ARMS = { treatment: 'shm_rmid_forced is 1', control: 'it is 0' }
 
 /** Adds the rules. */
 export function leavingRules(sha: Area): void {
@@ -35,7 +33,7 @@ export function leavingRules(sha: Area): void {
             return { flag, key, segment }
           }),
         )
-        await home.writeFile(FILE, '1')
+        await home.writeFile(FORCED_FILE, '1')
         const seen: Record<string, string> = {}
         for (const { flag, key, segment } of segments) seen[flag] = await segmentIs(home, segment, key)
         return seen
@@ -48,7 +46,7 @@ export function leavingRules(sha: Area): void {
         const leaders = await makeSegment(leader, keys[0])
         const threads = await makeSegment(thread, keys[1])
         await thread.unshare(arm === 'treatment' ? CLONE.NEWIPC : CLONE.NEWUTS)
-        await home.writeFile(FILE, '1')
+        await home.writeFile(FORCED_FILE, '1')
         return {
           leaders: await segmentIs(home, leaders, keys[0]),
           threads: await segmentIs(home, threads, keys[1]),
@@ -62,7 +60,7 @@ export function leavingRules(sha: Area): void {
       const homes = await makeSegment(home, keys[2])
       await maker.unshare(cloneBits(flags.filter((flag) => arm === 'treatment' || flag !== 'NEWIPC')))
       const left = await segmentIs(home, segment, keys[0])
-      await home.writeFile(FILE, '1')
+      await home.writeFile(FORCED_FILE, '1')
       const seen = {
         left,
         afterwards: await segmentIs(home, segment, keys[0]),
@@ -121,14 +119,14 @@ export function leavingRules(sha: Area): void {
       const orphan = await makeOrphan(home, keys[1])
       if (arm === 'treatment') await joinIpc(maker, elsewhere, variant as 'setns' | 'setns by pidfd')
       else await maker.unshare(CLONE.NEWIPC)
-      await home.writeFile(FILE, '1')
+      await home.writeFile(FORCED_FILE, '1')
       const seen = {
         segment: await segmentIs(home, segment, keys[0]),
         orphan: await segmentIs(home, orphan, keys[1]),
         maker: await maker.try.ping(),
       }
       // Back to 0 before the maker ends: without the fix of BUG-12 its end would look in the wrong namespace.
-      await home.writeFile(FILE, '0')
+      await home.writeFile(FORCED_FILE, '0')
       return seen
     },
     treatment: () => ({ segment: 'there', orphan: 'gone', maker: 0 }),
@@ -140,12 +138,12 @@ export function leavingRules(sha: Area): void {
     source: ['kernel/fork.c: ksys_unshare', 'ipc/shm.c: exit_shm, __shm_close'],
     needs: ['SYSVIPC', 'shm_rmid_forced'],
     since: '3.17',
-    arms: ARMS,
+    arms: FORCED_ARMS,
     flags: 'with NEWIPC',
     // Safe without the fix of BUG-12 too: no segment of a second namespace is on the task’s list.
     async experiment({ outer, arm, flags, fresh }) {
       const home = await outer.spawn('home', ['NEWIPC'])
-      if (arm === 'treatment') await home.writeFile(FILE, '1')
+      if (arm === 'treatment') await home.writeFile(FORCED_FILE, '1')
       const keys = [fresh.key(), fresh.key(), fresh.key()] as const
       const maker = await home.spawn('maker')
       const unattached = await makeSegment(maker, keys[0])
@@ -194,14 +192,14 @@ export function leavingRules(sha: Area): void {
         looksLike: { onlyFirst: ['there', 'there'] },
       },
     ],
-    arms: ARMS,
+    arms: FORCED_ARMS,
     variants: ['exit', 'SIGKILL'],
     async experiment({ outer, arm, variant, fresh, disposable, note }) {
       const run = async (first: 0 | 1, second: 0 | 1): Promise<string[]> => {
         const one = await outer.spawn('one', ['NEWIPC'])
         const two = await outer.spawn('two', ['NEWIPC'])
-        await one.writeFile(FILE, String(first))
-        await two.writeFile(FILE, String(second))
+        await one.writeFile(FORCED_FILE, String(first))
+        await two.writeFile(FORCED_FILE, String(second))
         const keys = [fresh.key(), fresh.key()] as const
         const maker = await joinAs('maker', outer, one)
         const inOne = await makeSegment(maker, keys[0])
