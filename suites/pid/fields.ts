@@ -13,6 +13,7 @@ import {
   procPid,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
+import { parseTable, tablePath } from '../../fixtures/sysvipc-table.ts'
 
 /** What one family remembers of who did what, and the calls that make it remember. */
 interface Remembering {
@@ -193,13 +194,13 @@ export function addFields(pid: Area): void {
       for (const act of Object.values(how.acts)) await act(actor, object)
       const visitor = await visitorOf(world)
       const numbers = await numbersOf(world, visitor)
-      const path = `/proc/sysvipc/${kind}`
-      const actorReads = rowOf(kind, await actor.readFile(path), object)
-      const observerReads = rowOf(kind, await visitor.readFile(path), object)
+      const path = tablePath(kind)
+      const actorReads = pidsIn(kind, await actor.readFile(path), object)
+      const observerReads = pidsIn(kind, await visitor.readFile(path), object)
       // One more reader with a file that the visitor opened: the opener's pid namespace counts.
       const file = await visitor.open(path, O_RDONLY)
       const heir = await visitor.spawn('heir', ['NEWPID'], { keep: [file] })
-      const heirReads = rowOf(kind, await readToEnd(heir, file), object)
+      const heirReads = pidsIn(kind, await readToEnd(heir, file), object)
       await visitor.killAndReap()
       return { numbers, actorReads, observerReads, heirReads }
     },
@@ -274,14 +275,9 @@ const COLUMNS = { shm: ['cpid', 'lpid'], msg: ['lspid', 'lrpid'] } as const
 const ID_COLUMN = { shm: 'shmid', msg: 'msqid' } as const
 
 /** The pids in the row of one object, or 'no row'. */
-function rowOf(kind: 'shm' | 'msg', table: string, id: number): number[] | 'no row' {
-  const [head = [], ...lines] = table
-    .trim()
-    .split('\n')
-    .map((line) => line.trim().split(/ +/))
-  const column = (line: string[], name: string) => Number(line[head.indexOf(name)])
-  const line = lines.find((candidate) => column(candidate, ID_COLUMN[kind]) === id)
-  return line ? COLUMNS[kind].map((name) => column(line, name)) : 'no row'
+function pidsIn(kind: 'shm' | 'msg', table: string, id: number): unknown {
+  const row = parseTable(table).find((candidate) => candidate[ID_COLUMN[kind]] === id)
+  return row ? COLUMNS[kind].map((name) => row[name]) : 'no row'
 }
 
 function rows(kind: 'shm' | 'msg', { actor, observer }: Numbers) {
