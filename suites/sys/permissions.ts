@@ -15,7 +15,15 @@ import {
   oneOf,
   PR_SET_KEEPCAPS,
 } from '../../fixtures/rules.ts'
-import { readSysctl, SYSCTLS, type Sysctl, writeSysctl } from '../../fixtures/sysctls.ts'
+import {
+  ofEach,
+  readSysctl,
+  SYSCTLS,
+  type Sysctl,
+  valueOnce,
+  withEach,
+  writeSysctl,
+} from '../../fixtures/sysctls.ts'
 import { overflowIds } from '../../fixtures/user-namespaces.ts'
 
 const GROUPS = ['kernel', 'fs/mqueue'] as const
@@ -30,17 +38,20 @@ function files(group: string): Sysctl[] {
 }
 
 /** The outcome of writing each file, by name. */
-async function writeAll(member: Member, group: string): Promise<Record<string, unknown>> {
-  const outcomes: Record<string, unknown> = {}
-  for (const { name, path, telling } of files(group))
-    outcomes[name] = await writeSysctl(member, path, telling[0])
-  return outcomes
+function writeAll(member: Member, group: string): Promise<Record<string, unknown>> {
+  return withEach(files(group), ({ path, telling }) => writeSysctl(member, path, telling[0]))
+}
+
+/** What each file reads, by name. */
+function readAll(member: Member, group: string): Promise<Record<string, unknown>> {
+  return withEach(files(group), ({ path }) => readSysctl(member, path))
 }
 
 /** The same outcome for each file. */
-function each(group: string, outcome: unknown): Record<string, unknown> {
-  return Object.fromEntries(files(group).map(({ name }) => [name, outcome]))
-}
+const each = (group: string, outcome: unknown) => ofEach(files(group), () => outcome)
+/** What each file of a fresh namespace reads, and after `writeAll`. */
+const freshValues = (group: string) => ofEach(files(group), ({ fresh }) => fresh)
+const tellingValues = (group: string) => ofEach(files(group), (file) => valueOnce(file, 0))
 
 /**
  * Whether the files of both directories belong to root of the owning user namespace (6.9), by the owners that
@@ -87,15 +98,11 @@ export function permissionRules(sys: Area): void {
         await member.becomeUser(fresh.uid())
         await member.setCapabilities(every)
       } else await member.setCapabilities([])
-      const modes: Record<string, number> = {}
-      for (const { name, path } of files(variant)) modes[name] = (await member.stat(path)).mode & 0o7777
-      const reads: Record<string, unknown> = {}
-      for (const { name, path } of files(variant)) reads[name] = await readSysctl(member, path)
       return {
         every,
         holds: await member.capabilities(),
-        modes,
-        reads,
+        modes: await withEach(files(variant), async ({ path }) => (await member.stat(path)).mode & 0o7777),
+        reads: await readAll(member, variant),
         wroteByGroup,
         wrote: await writeAll(member, variant),
       }
@@ -339,22 +346,6 @@ export function permissionRules(sys: Area): void {
       wrote: each(variant, owner ? 0 : EACCES),
     }),
   })
-}
-
-async function readAll(member: Member, group: string): Promise<Record<string, unknown>> {
-  const values: Record<string, unknown> = {}
-  for (const { name, path } of files(group)) values[name] = await readSysctl(member, path)
-  return values
-}
-
-function freshValues(group: string): Record<string, unknown> {
-  return Object.fromEntries(files(group).map(({ name, fresh }) => [name, fresh]))
-}
-
-function tellingValues(group: string): Record<string, unknown> {
-  return Object.fromEntries(
-    files(group).map(({ name, telling, constant }) => [name, constant ? '0' : telling[0]]),
-  )
 }
 
 /** Writes msg_next_id where the kernel has it; `atOpen` where it decides by capability at open (5.19). */

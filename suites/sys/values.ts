@@ -115,6 +115,7 @@ function setMeanwhile<Value>(
   })
 }
 
+/** What the creator's namespace reads after its telling value was written. */
 const written = (file: Sysctl): string => valueOnce(file, 0)
 
 /** All files at once, of a creator in a user namespace that owns the creator's IPC namespace as well. */
@@ -178,15 +179,15 @@ export function valueRules(sys: Area): void {
       if ('files' in seen)
         return { creators: ofEach(seen.files, written), childs: ofEach(seen.files, ({ fresh }) => fresh) }
       const { fresh } = sysctl(variant)
-      return { creators: creatorsValue(variant), childs: fresh, grandchilds: fresh, initialsChilds: fresh }
+      return { creators: written(sysctl(variant)), childs: fresh, grandchilds: fresh, initialsChilds: fresh }
     },
     control: (seen, { variant }) => {
       if ('files' in seen)
         return { creators: ofEach(seen.files, written), childs: ofEach(seen.files, written) }
       return {
-        creators: creatorsValue(variant),
-        childs: creatorsValue(variant),
-        grandchilds: creatorsValue(variant),
+        creators: written(sysctl(variant)),
+        childs: written(sysctl(variant)),
+        grandchilds: written(sysctl(variant)),
         // Another cell may make the object that takes the identifier between the two looks.
         initialsChilds: sysctl(variant).needs === 'NEXT_ID' ? oneOf(seen.initials, '-1') : seen.initials,
       }
@@ -207,10 +208,4 @@ export function valueRules(sys: Area): void {
     shared: readingsAfter,
     isolated: readingsAfter,
   })
-}
-
-/** What the creator's namespace reads after its telling value was written. */
-function creatorsValue(variant: string): string {
-  const { constant, telling } = sysctl(variant)
-  return constant ? '0' : telling[0]
 }
