@@ -24,6 +24,11 @@ function familyOf(world: ComparisonWorld): AccessFamily {
   return family
 }
 
+/** Whether the owner may lock a segment depends on RLIMIT_MEMLOCK, too. */
+const WITHOUT_LOCK = { without: ['lock'] }
+const NOTHING = { access: false, control: false }
+const EVERYTHING = { access: true, control: true }
+
 export function addPermissions(uns: Area): void {
   uns.comparison('UNS-02', {
     says: 'root of a new user namespace has no power over the IPC namespace that he was born in',
@@ -58,8 +63,8 @@ export function addPermissions(uns: Area): void {
       const answers = await everything(family, root, object, key)
       return { answers, own: await family.calls.remove?.(root, own, 0) }
     },
-    treatment: (_seen, world) => ({ answers: refused(familyOf(world)), own: 'allowed' }),
-    control: (_seen, world) => ({ answers: granted(familyOf(world)), own: 'allowed' }),
+    treatment: (_seen, world) => ({ answers: answersBy(familyOf(world), NOTHING), own: 'allowed' }),
+    control: (_seen, world) => ({ answers: answersBy(familyOf(world), EVERYTHING), own: 'allowed' }),
   })
 
   uns.comparison('UNS-03', {
@@ -101,23 +106,23 @@ export function addPermissions(uns: Area): void {
       const given = await family.make(maker, givenKey, 0o600)
       const gave = await SYSTEM_V[kindOf(world)].setMode(maker, given, 0o600, 0)
       return {
-        asOwner: await everything(family, user, object, key, { without: ['lock'] }),
-        asGroup: await everything(family, user, groups, groupsKey, { without: ['lock'] }),
+        asOwner: await everything(family, user, object, key, WITHOUT_LOCK),
+        asGroup: await everything(family, user, groups, groupsKey, WITHOUT_LOCK),
         gave,
-        asCreator: await everything(family, user, given, givenKey, { without: ['lock'] }),
+        asCreator: await everything(family, user, given, givenKey, WITHOUT_LOCK),
       }
     },
     treatment: (_seen, world) => ({
-      asOwner: refused(familyOf(world), ['lock']),
-      asGroup: refused(familyOf(world), ['lock']),
+      asOwner: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
+      asGroup: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
       gave: 0,
-      asCreator: refused(familyOf(world), ['lock']),
+      asCreator: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
     }),
     control: (_seen, world) => ({
-      asOwner: granted(familyOf(world), ['lock']),
-      asGroup: answersBy(familyOf(world), { access: true, control: false }),
+      asOwner: answersBy(familyOf(world), EVERYTHING, WITHOUT_LOCK),
+      asGroup: answersBy(familyOf(world), { access: true, control: false }, WITHOUT_LOCK),
       gave: 0,
-      asCreator: granted(familyOf(world), ['lock']),
+      asCreator: answersBy(familyOf(world), EVERYTHING, WITHOUT_LOCK),
     }),
   })
 
@@ -154,19 +159,24 @@ export function addPermissions(uns: Area): void {
               : [],
           true,
         )
-      return { answers: await everything(family, user, object, key, { without: ['lock'] }) }
+      return { answers: await everything(family, user, object, key, WITHOUT_LOCK) }
     },
     treatment: (_seen, world) => ({
-      answers: answersBy(familyOf(world), {
-        access: /all capabilities|CAP_IPC_OWNER/.test(world.variant),
-        control: /all capabilities|CAP_SYS_ADMIN|but owner/.test(world.variant),
-      }),
+      answers: answersBy(
+        familyOf(world),
+        {
+          access: /all capabilities|CAP_IPC_OWNER/.test(world.variant),
+          control: /all capabilities|CAP_SYS_ADMIN|but owner/.test(world.variant),
+        },
+        WITHOUT_LOCK,
+      ),
     }),
     control: (_seen, world) => ({
-      answers: answersBy(familyOf(world), {
-        access: false,
-        control: world.variant.endsWith('but owner'),
-      }),
+      answers: answersBy(
+        familyOf(world),
+        { access: false, control: world.variant.endsWith('but owner') },
+        WITHOUT_LOCK,
+      ),
     }),
   })
 }
@@ -177,34 +187,14 @@ async function plainUser(member: Member, uid: number): Promise<void> {
   await member.setCapabilities([], true)
 }
 
-function answersBy(family: AccessFamily, may: { access: boolean; control: boolean }): Answers {
-  return Object.fromEntries(
-    Object.keys(family.calls)
-      .filter((call) => call !== 'lock')
-      .map((call) => {
-        const controls = family.controls.includes(call)
-        if (controls) return [call, may.control ? 'allowed' : EPERM]
-        return [call, may.access ? 'allowed' : EACCES]
-      }),
-  )
-}
-
-function refused(family: AccessFamily, without: readonly string[] = []): Answers {
-  return only(family, without, (call) => (family.controls.includes(call) ? EPERM : EACCES))
-}
-
-function granted(family: AccessFamily, without: readonly string[] = []): Answers {
-  return only(family, without, () => 'allowed')
-}
-
-function only(
+/** What `everything` must give one who may, or may not, do what the mode decides and what the owner may. */
+function answersBy(
   family: AccessFamily,
-  without: readonly string[],
-  answer: (call: string) => Answers[string],
+  may: { access: boolean; control: boolean },
+  { without = [] }: { without?: readonly string[] } = {},
 ): Answers {
-  return Object.fromEntries(
-    Object.keys(family.calls)
-      .filter((call) => !without.includes(call))
-      .map((call) => [call, answer(call)]),
-  )
+  const answer = (call: string) =>
+    family.controls.includes(call) ? (may.control ? 'allowed' : EPERM) : may.access ? 'allowed' : EACCES
+  const calls = Object.keys(family.calls).filter((call) => !without.includes(call))
+  return Object.fromEntries(calls.map((call) => [call, answer(call)]))
 }
