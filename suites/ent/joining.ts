@@ -1,4 +1,4 @@
-/** ENT-17…26, 30: joining an IPC namespace that exists. */
+/** ENT-17…24, 26: joining an IPC namespace that exists. */
 import { namespaceOf, nsfdOf, ownNsfd } from '../../fixtures/identity.ts'
 import {
   type Area,
@@ -19,6 +19,7 @@ import {
   PIDFD_GET_IPC_NAMESPACE,
   PR_SET_KEEPCAPS,
   SEM_UNDO,
+  SIGKILL,
 } from '../../fixtures/rules.ts'
 
 export function joiningRules(ent: Area): void {
@@ -208,7 +209,7 @@ export function joiningRules(ent: Area): void {
       const joiner = await outer.spawn('joiner')
       const pidfd = await joiner.pidfd_open(target.pid)
       if (arm === 'treatment') {
-        await outer.kill(target.pid, 9)
+        await outer.kill(target.pid, SIGKILL)
         await eventually(
           () => outer.readFile(`/proc/${target.pid}/stat`),
           (stat) => stat.includes(') Z '),

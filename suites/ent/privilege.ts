@@ -6,6 +6,7 @@ import {
   CAPABILITIES,
   type Capability,
   CLONE,
+  cloneBits,
   differs,
   EINVAL,
   EPERM,
@@ -29,7 +30,7 @@ async function attempt(
   if (call === 'unshare') {
     // unshare changes the caller: try it in a child.
     const child = await member.spawn('caller')
-    const returned = await child.try.unshare(flags.reduce((sum, flag) => sum | CLONE[flag], bits))
+    const returned = await child.try.unshare(bits | cloneBits(flags))
     return returned === 0 ? 'made' : returned
   }
   const child = await member.trySpawn('made', flags, { call: call === 'clone3' ? 'clone3' : 'clone', bits })

@@ -13,6 +13,8 @@ import {
   IPC_EXCL,
   type Member,
   PIDFD_THREAD,
+  SIGCHLD,
+  SIGKILL,
   THREAD_BITS,
 } from '../../fixtures/rules.ts'
 
@@ -68,7 +70,7 @@ export function threadRules(ent: Area): void {
       const bits = (OTHER_BITS[variant] ?? 0) | CLONE.VM | (arm === 'treatment' ? CLONE.NEWIPC : 0)
       // A vfork parent sleeps until its child ends, so that child can only be seen to have been accepted.
       const vfork = variant === 'VFORK'
-      const pid = await maker.try.cloneFunction(bits | 17, vfork ? '_exit' : 'pause')
+      const pid = await maker.try.cloneFunction(bits | SIGCHLD, vfork ? '_exit' : 'pause')
       const own = await namespaceOf(maker)
       const child = vfork || typeof pid !== 'number' ? own : await namespaceOf(box, 'NEWIPC', `/proc/${pid}`)
       const conflict = await maker.trySpawn(
@@ -202,7 +204,7 @@ export function threadRules(ent: Area): void {
       const byThread = await joiner.try.setns(await joiner.pidfd_open(tid, PIDFD_THREAD), CLONE.NEWIPC)
       const joined = (await namespaceOf(joiner)) === own
       await thread.close(held)
-      await outer.kill(pid, 9)
+      await outer.kill(pid, SIGKILL)
       return { byProcess, byThread, joined }
     },
     treatment: () => ({ byProcess: ESRCH, byThread: 0, joined: true }),

@@ -15,6 +15,7 @@ import {
   CLONE,
   type ComparisonWorld,
   type Flag,
+  IPC_CREAT,
   type Member,
   O_RDONLY,
   PTRACE_SEIZE,
@@ -274,10 +275,10 @@ export function memberRules(lif: Area): void {
       const watch = await watchNamespace(outer, init)
       const furniture = await furnish(init, fresh)
       const key = fresh.key()
-      const segment = await init.shmget(key, 4096, IPC_CREAT_0600)
-      const queue = await init.msgget(key, IPC_CREAT_0600)
+      const segment = await init.shmget(key, 4096, IPC_CREAT | 0o600)
+      const queue = await init.msgget(key, IPC_CREAT | 0o600)
       await init.msgsnd(queue, 1, 'from the dead', 0)
-      const set = await init.semget(key, 1, IPC_CREAT_0600)
+      const set = await init.semget(key, 1, IPC_CREAT | 0o600)
       await init.semctlSetValue(set, 0, 9)
       await init.killAndReap()
       const twin = await watch.seeTwinDie(world)
@@ -366,7 +367,6 @@ async function fourOthers(world: ComparisonWorld): Promise<Others> {
 }
 
 const PTRACE_INTERRUPT = 0x4207
-const IPC_CREAT_0600 = 0o1600
 
 /** Ends a membership; an exit here need not be reaped, its creator may be gone. */
 async function leave(member: Member, how: Ending): Promise<void> {

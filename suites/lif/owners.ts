@@ -2,13 +2,16 @@
 import { nsFileOf, nsfdOf } from '../../fixtures/identity.ts'
 import { endMembership } from '../../fixtures/leaving.ts'
 import { furnish, joinAs, seeTwinDie } from '../../fixtures/lifetime.ts'
+import { unshareMounts } from '../../fixtures/mqueue-mounts.ts'
 import {
   type Area,
   CLONE,
+  cloneBits,
   ENOSPC,
   failed,
   IPC_CREAT,
   IPC_EXCL,
+  IPC_NOWAIT,
   type Member,
   MS_BIND,
   NS_GET_USERNS,
@@ -146,7 +149,7 @@ export function ownerRules(lif: Area): void {
       const watch = await watchNamespace(outer, parent)
       const own = flags.filter((flag) => arm === 'treatment' || flag !== 'NEWIPC')
       const child = await parent.spawn('child', variant === 'by clone' ? own : [], { outlive: true })
-      if (variant === 'by unshare') await child.unshare(own.reduce((bits, flag) => bits | CLONE[flag], 0))
+      if (variant === 'by unshare') await child.unshare(cloneBits(own))
       if (flags.includes('NEWUSER')) await writeMaps(parent, child)
       await parent.killAndReap()
       const twin = await watch.seeTwinDie(world)
@@ -175,8 +178,7 @@ export function ownerRules(lif: Area): void {
       // Every reference that rules of this area take, taken and dropped.
       const segment = await maker.shmget(fresh.key(), 4096, IPC_CREAT | IPC_EXCL | 0o600)
       await maker.shmat(segment)
-      await maker.unshare(CLONE.NEWNS)
-      await maker.mount('', '/', '', MS_REC_PRIVATE)
+      await unshareMounts(maker)
       await maker.mount('pin', '/dev', 'tmpfs')
       await maker.close(await maker.open('/dev/ipc', O_RDWR | O_CREAT))
       await maker.mount('/proc/self/ns/ipc', '/dev/ipc', '', MS_BIND)
@@ -198,7 +200,7 @@ export function ownerRules(lif: Area): void {
         return { twin, found: failed(found) ? found.errno : 'found' }
       }
       const again = await joinAs('again', looker, home)
-      const found = await again.try.msgrcv(queue, 64, 0, 0o4000)
+      const found = await again.try.msgrcv(queue, 64, 0, IPC_NOWAIT)
       const after = await again.stat('/proc/self/ns/ipc')
       return {
         twin,
@@ -210,5 +212,3 @@ export function ownerRules(lif: Area): void {
     control: () => ({ twin: 'destroyed', found: 'ENOENT' }),
   })
 }
-
-const MS_REC_PRIVATE = 0x44000

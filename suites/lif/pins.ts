@@ -15,6 +15,7 @@ import {
   O_PATH,
   O_RDONLY,
   O_RDWR,
+  SIGKILL,
 } from '../../fixtures/rules.ts'
 import { empty, HELD, NOT_HELD, setStage } from './stage.ts'
 
@@ -115,7 +116,7 @@ export function pinRules(lif: Area): void {
       const { member, holder, watch, furniture } = stage
       await holder.pidfd_open(member.pid)
       const nsfd = arm === 'control' ? await nsfdOf(holder, member) : undefined
-      if (variant === 'zombie') await outer.kill(member.pid, 9)
+      if (variant === 'zombie') await outer.kill(member.pid, SIGKILL)
       else await member.killAndReap()
       if (nsfd === undefined) return { held: await watch.end(world) }
       const twin = await watch.seeTwinDie(world)

@@ -1,6 +1,11 @@
 /** What can be done through a mounted queue file system, and by whose mount: MQM-04, MQM-06, MQM-07, MQM-13. */
 import { mappedRoot } from '../../fixtures/mapped-root.ts'
-import { makeDefaultsSmall, makePlaces, mountQueuesOrGiveUp } from '../../fixtures/mqueue-mounts.ts'
+import {
+  MQUEUE_MAGIC,
+  makeDefaultsSmall,
+  makePlaces,
+  mountQueuesOrGiveUp,
+} from '../../fixtures/mqueue-mounts.ts'
 import { foundByName, NEW_QUEUE, parseStatus, takeByName } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
@@ -258,7 +263,7 @@ function ownedBy(anothers: unknown) {
 
 const ROOT = {
   root: { mode: '41777', uid: 0, gid: 0 },
-  magic: 0x19800202,
+  magic: MQUEUE_MAGIC,
   created: 'created',
   throughMount: 'created',
 }

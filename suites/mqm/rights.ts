@@ -1,6 +1,6 @@
 /** Who may mount the queues of an IPC namespace: MQM-08 and MQM-09, over the orders in which namespaces are made. */
 import { joinAs } from '../../fixtures/lifetime.ts'
-import { makePlaces, unshareMounts } from '../../fixtures/mqueue-mounts.ts'
+import { MQUEUE_MAGIC, makePlaces, unshareMounts } from '../../fixtures/mqueue-mounts.ts'
 import { NEW_QUEUE } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
@@ -174,7 +174,7 @@ async function joined({ outer, enter, variant }: ComparisonWorld): Promise<Membe
 
 /** Whose queues are at the place: the first namespace's, another's, or none are mounted there. */
 async function shows(mounter: Member, place: string, name: string): Promise<Outcome<string>> {
-  if ((await mounter.try.statfsType(place)) !== 0x19800202) return 'nothing'
+  if ((await mounter.try.statfsType(place)) !== MQUEUE_MAGIC) return 'nothing'
   const names = await mounter.try.readdir(place)
   if (failed(names)) return names
   return names.includes(name.slice(1)) ? 'outer' : 'own'

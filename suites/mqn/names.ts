@@ -12,6 +12,7 @@ import {
   EPERM,
   ETIMEDOUT,
   failed,
+  MNT_DETACH,
   makePrivate,
   O_CREAT,
   O_RDONLY,
@@ -175,7 +176,7 @@ export function addNames(mqn: Area): void {
           .split('\n')
           .filter((row) => row.split(' ')[2] === 'mqueue')
           .map((row) => row.split(' ')[1] ?? '')
-      for (const place of mounted(await inner.readFile('/proc/mounts'))) await inner.umount(place, 2)
+      for (const place of mounted(await inner.readFile('/proc/mounts'))) await inner.umount(place, MNT_DETACH)
       const mounts = mounted(await inner.readFile('/proc/mounts')).length
       if (variant === 'in an empty root directory') {
         const [empty = ''] = await makePlaces(inner, 'root')
