@@ -18,6 +18,7 @@ import {
   O_RDONLY,
   PIDFD_GET_IPC_NAMESPACE,
   PR_SET_KEEPCAPS,
+  procPid,
   SEM_UNDO,
   SIGKILL,
 } from '../../fixtures/rules.ts'
@@ -208,16 +209,17 @@ export function joiningRules(ent: Area): void {
       const target = await enter('target')
       const joiner = await outer.spawn('joiner')
       const pidfd = await joiner.pidfd_open(target.pid)
+      const directory = `/proc/${await procPid(target)}`
       if (arm === 'treatment') {
         await outer.kill(target.pid, SIGKILL)
         await eventually(
-          () => outer.readFile(`/proc/${target.pid}/stat`),
+          () => outer.readFile(`${directory}/stat`),
           (stat) => stat.includes(') Z '),
         )
       }
       const unreaped = await joiner.try.setns(pidfd, CLONE.NEWIPC)
-      const link = await joiner.try.readlink(`/proc/${target.pid}/ns/ipc`)
-      const file = await joiner.try.open(`/proc/${target.pid}/ns/ipc`, O_RDONLY)
+      const link = await joiner.try.readlink(`${directory}/ns/ipc`)
+      const file = await joiner.try.open(`${directory}/ns/ipc`, O_RDONLY)
       if (arm === 'treatment') await outer.waitpid(target.pid)
       const reaped = await joiner.try.setns(pidfd, CLONE.NEWIPC)
       return { unreaped, link: failed(link) ? link : 'read', file: failed(file) ? file : 'opened', reaped }
