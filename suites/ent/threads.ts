@@ -13,6 +13,7 @@ import {
   IPC_EXCL,
   type Member,
   PIDFD_THREAD,
+  procPid,
   SIGCHLD,
   SIGKILL,
   THREAD_BITS,
@@ -190,12 +191,13 @@ export function threadRules(ent: Area): void {
       await thread.unshare(CLONE.NEWIPC)
       const own = await namespaceOf(thread, 'NEWIPC', '/proc/thread-self')
       const [pid, tid] = [await leader.getpid(), await thread.gettid()]
+      const status = `/proc/${await procPid(leader)}/stat`
       const held = await ownNsfd(thread, 'NEWIPC', '/proc/thread-self')
       if (arm === 'treatment') {
         // The leader's end is no answer; it is seen as a zombie with a living thread.
         leader.process.call('exitThread', []).catch(() => undefined)
         await eventually(
-          () => outer.readFile(`/proc/${pid}/stat`),
+          () => outer.readFile(status),
           (stat) => stat.includes(') Z '),
         )
       }

@@ -156,8 +156,8 @@ export function memberRules(lif: Area): void {
           await parent.kill(member.pid, SIGSTOP)
           break
         case 'traced':
-          await tracer.ptrace(PTRACE_SEIZE, Number(pid))
-          await tracer.ptrace(PTRACE_INTERRUPT, Number(pid))
+          await tracer.ptrace(PTRACE_SEIZE, member.pid)
+          await tracer.ptrace(PTRACE_INTERRUPT, member.pid)
           break
         default:
           await parent.exitAndReap()
@@ -167,7 +167,7 @@ export function memberRules(lif: Area): void {
         () => stateOf(outer, pid),
         (seen) => seen === wanted,
       )
-      if (arm === 'control') await outer.kill(Number(pid), SIGKILL)
+      if (arm === 'control') await outer.kill(member.pid, SIGKILL)
       const twin = await watch.seeTwinDie(world)
       const namespace = arm === 'control' ? await watch.end(world) : await watch.look()
       if (arm === 'control') return { is, twin, namespace, objects: 'gone', afterDeath: namespace }
@@ -175,7 +175,7 @@ export function memberRules(lif: Area): void {
       const objects = await inspectThrough(tracer, nsfd, furniture)
       await tracer.close(nsfd)
       if (variant === 'stopped') await parent.kill(member.pid, SIGCONT)
-      await outer.kill(Number(pid), SIGKILL)
+      await outer.kill(member.pid, SIGKILL)
       return { is, twin, namespace, objects, afterDeath: await watch.end(world) }
     },
     treatment: (_seen, { variant }) => ({

@@ -122,9 +122,9 @@ export function openedTableRules(prc: Area): void {
       const ours = `/proc/${await outer.readlink('/proc/self')}/root${path}`
       const throughTheirRoot = namesOf(await readTable(outer, theirs), keys)
       const throughOurRoot = namesOf(await readTable(inner, ours), keys)
+      const visitor = await joinAs('visitor', outer, inner)
       await inner.mount('proc', '/proc', 'proc')
       const throughTheirFreshProc = namesOf(await readTable(outer, theirs), keys)
-      const visitor = await joinAs('visitor', outer, inner)
       return {
         throughTheirRoot,
         throughOurRoot,
