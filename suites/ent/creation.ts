@@ -198,20 +198,22 @@ export function creationRules(ent: Area): void {
       if (arm === 'control') {
         const inside = await enter('inside', { flags: ['NEWUSER'] })
         const nsfd = await nsfdOf(outer, inside, 'NEWUSER')
-        return { refused: [], all: 0, parent: typeof (await outer.try.ioctl(nsfd, NS_GET_PARENT)) }
+        return { refused: [], moved: 0, parent: typeof (await outer.try.ioctl(nsfd, NS_GET_PARENT)) }
       }
       const caller = await outer.spawn('caller')
-      const seen = new Set<string>()
       const refused: string[] = []
+      let moved = 0
       for (let depth = 0; depth < 100; depth += 1) {
+        const before = await namespaceOf(caller)
         const returned = await caller.try.unshare(CLONE.NEWIPC)
         if (returned !== 0) refused.push(String(returned))
-        seen.add(await namespaceOf(caller))
+        // Only the next one is sure to have another inode: those left before are dead, and theirs may come again.
+        if ((await namespaceOf(caller)) !== before) moved += 1
       }
       const nsfd = await caller.open('/proc/self/ns/ipc', O_RDONLY)
-      return { refused, all: 100, parent: await caller.try.ioctl(nsfd, NS_GET_PARENT) }
+      return { refused, moved, parent: await caller.try.ioctl(nsfd, NS_GET_PARENT) }
     },
-    treatment: () => ({ refused: [], parent: EINVAL }),
+    treatment: () => ({ refused: [], moved: 100, parent: EINVAL }),
     control: () => ({ parent: 'number' }),
   })
 
