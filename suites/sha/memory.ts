@@ -101,7 +101,7 @@ export function memoryRules(sha: Area): void {
     says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, whatever capabilities he has in a user namespace of his own, and come back to him when the segment is unlocked, by whomever, or destroyed, or its namespace dies',
     source: ['shmctl(2) SHM_LOCK', 'getrlimit(2) RLIMIT_MEMLOCK', 'ipc/shm.c: shmctl_do_lock, shm_destroy'],
     needs: ['SYSVIPC', 'CAP_SETUID', 'CAP_KILL'],
-    arms: { treatment: 'the namespace dies', control: 'it lives' },
+    arms: { treatment: 'unlocked or destroyed', control: 'still locked' },
     flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWNS']],
     variants: ['namespace’s end', 'IPC_RMID', 'SHM_UNLOCK', 'SHM_UNLOCK by another user', OWN_ROOT],
     variantNeeds: { [OWN_ROOT]: ['USER_NS'] },
