@@ -2,6 +2,7 @@ import { nsfdOf } from '../fixtures/identity.ts'
 import { withInitialSysctl } from '../fixtures/initial-sysctls.ts'
 import { joinIpc } from '../fixtures/leaving.ts'
 import { furnish, inspectThrough, seeTwinDie } from '../fixtures/lifetime.ts'
+import { mapFile } from '../fixtures/mappings.ts'
 import { makeLarge, memoryGauge } from '../fixtures/memory.ts'
 import {
   area,
@@ -22,7 +23,6 @@ import {
   O_NONBLOCK,
   O_RDONLY,
   O_RDWR,
-  procPid,
 } from '../fixtures/rules.ts'
 import { lockPurse, queuePurse, slotBooth, watchNamespace } from '../fixtures/sensors.ts'
 
@@ -385,9 +385,7 @@ obs.comparison('OBS-10', {
       const segment = await member.shmget(IPC_PRIVATE, 4096, IPC_CREAT | 0o600)
       const memory = await member.shmat(segment)
       await member.writeMemory(memory, 'kept')
-      const maps = await member.readFile('/proc/self/maps')
-      const row = maps.split('\n').find((line) => Number.parseInt(line, 16) === memory) ?? ''
-      const file = await holder.open(`/proc/${await procPid(member)}/map_files/${row.split(' ')[0]}`, O_RDWR)
+      const file = await holder.open(await mapFile(member, memory), O_RDWR)
       content = async () => {
         const window = await holder.try.mmapShared(file, 4096)
         return failed(window) ? window : holder.try.peek(window, 16)

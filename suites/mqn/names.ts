@@ -1,4 +1,4 @@
-/** Queues by name: MQN-01 … MQN-05, and MQN-11, the file system that the names live in. */
+/** Queues by name: MQN-01 … MQN-05; MQN-11, the file system that the names live in; MQN-18, whose a queue is. */
 import { makePlaces } from '../../fixtures/mqueue-mounts.ts'
 import { whetherMade } from '../../fixtures/outcomes.ts'
 import { attributesByName, foundByName, NEW_QUEUE, takeByName } from '../../fixtures/posix-queues.ts'

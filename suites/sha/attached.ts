@@ -1,5 +1,6 @@
 /** Attached segments and the borders of IPC namespaces: memory, identifiers, counts. */
 import { DEPARTURES, type Departure, depart } from '../../fixtures/leaving.ts'
+import { mappingAt } from '../../fixtures/mappings.ts'
 import {
   type Area,
   type ComparisonWorld,
@@ -110,9 +111,7 @@ export function attachedRules(sha: Area): void {
       const attach = await moved.try.shmat(segment)
       const rows = (await moved.readFile('/proc/sysvipc/shm')).split('\n')
       const listed = rows.some((row) => Number(row.trim().split(/\s+/)[0]) === key)
-      const maps = await moved.readFile('/proc/self/maps')
-      const mapping = maps.split('\n').find((row) => Number.parseInt(row, 16) === there) ?? ''
-      const [, , , , inode = '', path = ''] = mapping.split(/\s+/)
+      const [, , , , inode = '', path = ''] = await mappingAt(moved, there)
       return {
         status: failed(status) ? status : status.perm.key === key,
         attach: failed(attach) ? attach : 'attached',

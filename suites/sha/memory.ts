@@ -1,6 +1,7 @@
 /** What attached and locked segments keep, and what else gets at their memory. */
 import { withInitialSysctl } from '../../fixtures/initial-sysctls.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
+import { mapFile } from '../../fixtures/mappings.ts'
 import { SYSTEM_V_KINDS, type SystemVKind } from '../../fixtures/objects.ts'
 import {
   type Area,
@@ -17,7 +18,6 @@ import {
   type Member,
   O_RDONLY,
   O_RDWR,
-  procPid,
   RLIMIT_MEMLOCK,
   SHM_HUGETLB,
 } from '../../fixtures/rules.ts'
@@ -26,13 +26,6 @@ import { intoOwnUserNamespaces } from '../../fixtures/user-namespaces.ts'
 
 /** CAP_IPC_LOCK of a user namespace lifts no limit: only that of the initial one does. */
 const OWN_ROOT = 'IPC_RMID by root of a user namespace'
-
-/** Name of a mapping's file below /proc/PID/map_files. */
-async function mapFile(member: Member, address: number): Promise<string> {
-  const maps = await member.readFile('/proc/self/maps')
-  const row = maps.split('\n').find((line) => Number.parseInt(line, 16) === address) ?? ''
-  return `/proc/${await procPid(member)}/map_files/${row.split(' ')[0]}`
-}
 
 /** Adds the rules. */
 export function memoryRules(sha: Area): void {

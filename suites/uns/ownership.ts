@@ -106,7 +106,7 @@ export function addOwnership(uns: Area): void {
       const maker = await outer.spawn('maker')
       await maker.becomeUser(creator, group)
       const id = await family.make(maker, fresh.key())
-      // The whole range of owner, creator and their groups differs; all may read.
+      // Owner, creator and both their groups have four different numbers; all may read.
       const set = { uid: owner, gid: ownersGroup, mode: 0o644 }
       if (family.kind === 'msg') await outer.msgctlSet(id, { ...set, qbytes: 1024 })
       else if (family.kind === 'sem') await outer.semctlSet(id, set)
