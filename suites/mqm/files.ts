@@ -1,11 +1,6 @@
 /** What can be done through a mounted queue file system, and by whose mount: MQM-04, MQM-06, MQM-07, MQM-13. */
 import { mappedRoot } from '../../fixtures/mapped-root.ts'
-import {
-  MQUEUE_MAGIC,
-  makeDefaultsSmall,
-  makePlaces,
-  mountQueuesOrGiveUp,
-} from '../../fixtures/mqueue-mounts.ts'
+import { MQUEUE_MAGIC, makeDefaultsSmall, makePlaces, mountQueues } from '../../fixtures/mqueue-mounts.ts'
 import { foundByName, NEW_QUEUE, parseStatus, takeByName } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
@@ -35,7 +30,7 @@ export function addFiles(mqm: Area): void {
       const maxmsg = Number(await outer.readFile('/proc/sys/fs/mqueue/msg_default'))
       const msgsize = Number(await outer.readFile('/proc/sys/fs/mqueue/msgsize_default'))
       const [place = ''] = await makePlaces(outer, 'queues')
-      await mountQueuesOrGiveUp(outer, place)
+      await mountQueues(outer, place)
       const kind = arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWIPC')
       const inner = await enter('inner', { flags: kind })
       const name = fresh.name()
@@ -76,7 +71,7 @@ export function addFiles(mqm: Area): void {
     async experiment({ outer, arm, flags, enter, fresh }) {
       await makeDefaultsSmall(outer)
       const [place = ''] = await makePlaces(outer, 'queues')
-      await mountQueuesOrGiveUp(outer, place)
+      await mountQueues(outer, place)
       const name = fresh.name()
       await outer.mq_create(name, NEW_QUEUE)
       const kind = arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWIPC')
@@ -119,7 +114,7 @@ export function addFiles(mqm: Area): void {
       const inner = await enter('inner')
       await makeDefaultsSmall(inner)
       const [place = ''] = await makePlaces(inner, 'queues')
-      await mountQueuesOrGiveUp(inner, place)
+      await mountQueues(inner, place)
       const root = await inner.stat(place)
       const magic = await inner.statfsType(place)
       const owner = await inner.spawn('owner')
@@ -166,9 +161,9 @@ export function addFiles(mqm: Area): void {
     arms: { treatment: 'of the other process', control: 'of the reader itself' },
     async experiment({ outer, enter, arm, variant, fresh }) {
       const [place = ''] = await makePlaces(outer, 'queues')
-      await mountQueuesOrGiveUp(outer, place)
+      await mountQueues(outer, place)
       const inner = await enter('inner')
-      await mountQueuesOrGiveUp(inner, place)
+      await mountQueues(inner, place)
       const names = { outer: fresh.name(), inner: fresh.name() }
       for (const [member, name] of [
         [outer, names.outer],
@@ -250,7 +245,7 @@ async function rootOfAnother({ outer, enter, flags, fresh }: ComparisonWorld) {
   })
   const [place = ''] = await makePlaces(member, 'queues')
   const machines = await member.stat('/')
-  await mountQueuesOrGiveUp(member, place)
+  await mountQueues(member, place)
   const { uid, gid } = await member.stat(place)
   return { machines: [machines.uid, machines.gid], queues: [uid, gid] }
 }

@@ -3,7 +3,7 @@ import {
   livesBehind,
   makeDefaultsSmall,
   makePlaces,
-  mountQueuesOrGiveUp,
+  mountQueues,
   unshareMounts,
 } from '../../fixtures/mqueue-mounts.ts'
 import { SYSTEM_V_KINDS, type SystemVKind } from '../../fixtures/objects.ts'
@@ -32,7 +32,7 @@ export function addLifetime(mqm: Area): void {
       const [place = ''] = await makePlaces(booth.keeper, 'queues')
       const member = await booth.keeper.spawn('last member', ['NEWIPC'])
       const unheld = await twin.keeper.spawn('twin', ['NEWIPC'])
-      await mountQueuesOrGiveUp(member, place)
+      await mountQueues(member, place)
       if (arm === 'control') {
         await booth.keeper.close(await booth.keeper.open(`${place}-pin`, O_RDWR | O_CREAT))
         await member.mount('/proc/self/ns/ipc', `${place}-pin`, '', MS_BIND)
@@ -76,7 +76,7 @@ export function addLifetime(mqm: Area): void {
       const member = await outer.spawn('last member')
       await member.unshare(CLONE.NEWIPC)
       await makeDefaultsSmall(member)
-      await mountQueuesOrGiveUp(member, place)
+      await mountQueues(member, place)
       const name = fresh.name()
       const queue = await member.mq_create(name, NEW_QUEUE, 0o600, { maxmsg: 2, msgsize: 64 })
       await member.mq_send(queue, 'kept')

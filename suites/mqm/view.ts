@@ -1,5 +1,5 @@
 /** What a mounted queue file system shows, and for how long: MQM-01, MQM-02, MQM-03 and MQM-05. */
-import { makePlaces, mountQueues, mountQueuesOrGiveUp, unshareMounts } from '../../fixtures/mqueue-mounts.ts'
+import { makePlaces, mountQueues, unshareMounts } from '../../fixtures/mqueue-mounts.ts'
 import { foundByName, NEW_QUEUE, parseStatus } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
@@ -33,7 +33,7 @@ export function addView(mqm: Area): void {
       await observer.mq_create(names.observers, NEW_QUEUE)
       await unshareMounts(observer)
       const [place = ''] = await makePlaces(observer, 'queues')
-      const mounted = await mountQueues(observer, place)
+      const mounted = await observer.try.mount('mqueue', place, 'mqueue')
       if (failed(mounted)) return { names, mounted }
       const listed = await observer.try.readdir(place)
       const opened = await observer.try.open(`${place}${names.actors}`, O_RDWR)
@@ -80,11 +80,11 @@ export function addView(mqm: Area): void {
       const queue = await observer.fstat(observers)
       await unshareMounts(observer)
       const [one = '', other = ''] = await makePlaces(observer, 'one', 'other')
-      const mounted = await mountQueues(observer, one)
+      const mounted = await observer.try.mount('mqueue', one, 'mqueue')
       if (failed(mounted)) return { actorsQueue, mounted }
-      const again = await mountQueues(observer, other)
+      const again = await observer.try.mount('mqueue', other, 'mqueue')
       // A file system is mounted once on one place.
-      const twice = await mountQueues(observer, one)
+      const twice = await observer.try.mount('mqueue', one, 'mqueue')
       const file = await observer.try.stat(`${one}${name}`)
       return {
         actorsQueue,
@@ -131,7 +131,7 @@ export function addView(mqm: Area): void {
     async experiment({ outer, enter, arm, fresh }) {
       const names = { outer: fresh.name(), inner: fresh.name() }
       const [place = '', other = ''] = await makePlaces(outer, 'before', 'after')
-      await mountQueuesOrGiveUp(outer, place)
+      await mountQueues(outer, place)
       await outer.mq_create(names.outer, NEW_QUEUE)
       const { dev } = await outer.stat(place)
       const inner = await enter('inner')
@@ -145,7 +145,7 @@ export function addView(mqm: Area): void {
           outerLists: await outer.try.readdir(place),
         }
       }
-      const mounted = await mountQueues(inner, other)
+      const mounted = await inner.try.mount('mqueue', other, 'mqueue')
       return {
         names,
         mounted,
@@ -192,12 +192,12 @@ export function addView(mqm: Area): void {
     },
     async experiment({ outer, arm, enter, fresh }) {
       const [place = ''] = await makePlaces(outer, 'queues')
-      await mountQueuesOrGiveUp(outer, place)
+      await mountQueues(outer, place)
       const name = fresh.name()
       const queue = await outer.mq_create(name, NEW_QUEUE, 0o600, { maxmsg: 2, msgsize: 64 })
       await outer.mq_send(queue, 'of the outside')
       const inner = await enter('inner')
-      if (arm === 'control') await mountQueuesOrGiveUp(inner, place)
+      if (arm === 'control') await mountQueues(inner, place)
       const path = `${place}${name}`
       const listed = await inner.try.readdir(place)
       const line = await inner.try.readFile(path)
