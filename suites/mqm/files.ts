@@ -1,5 +1,5 @@
 /** What can be done through a mounted queue file system, and by whose mount: MQM-04, MQM-06, MQM-07, MQM-13. */
-import { mappedRoot } from '../../fixtures/mapped-root.ts'
+
 import { MQUEUE_MAGIC, makeDefaultsSmall, makePlaces, mountQueues } from '../../fixtures/mqueue-mounts.ts'
 import { foundByName, NEW_QUEUE, parseStatus, takeByName } from '../../fixtures/posix-queues.ts'
 import {
@@ -15,6 +15,7 @@ import {
   procPid,
   SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
+import { mappedRoot } from '../../fixtures/user-namespaces.ts'
 import { listed } from './listing.ts'
 
 export function addFiles(mqm: Area): void {

@@ -4,7 +4,6 @@
  * Both conform. Which one a kernel has shows in the owner that stat(2) gives inside an owned namespace.
  */
 import { joinAs } from '../../fixtures/lifetime.ts'
-import { mappedRoot } from '../../fixtures/mapped-root.ts'
 import {
   type Area,
   type ComparisonWorld,
@@ -24,7 +23,7 @@ import {
   withEach,
   writeSysctl,
 } from '../../fixtures/sysctls.ts'
-import { overflowIds } from '../../fixtures/user-namespaces.ts'
+import { mappedRoot, overflowIds } from '../../fixtures/user-namespaces.ts'
 
 const GROUPS = ['kernel', 'fs/mqueue'] as const
 const GROUP_NEEDS = {
