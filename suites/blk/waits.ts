@@ -39,7 +39,7 @@ async function fill(owner: Member, id: number): Promise<void> {
 }
 
 /** The calls by name. */
-export const WAITS = {
+const WAITS: Readonly<Record<string, Wait>> = {
   msgrcv: {
     family: SYSTEM_V.msg,
     prepare: nothing,
@@ -81,17 +81,14 @@ export const WAITS = {
     begin: (_owner, waiter, id) => waiter.block.semop(id, [{ index: 0, change: -1 }], LIMIT_MS),
     feed: (member, id) => member.try.semctlSetValue(id, 0, 1),
   },
-} satisfies Record<string, Wait>
-
-/** Name of a call that waits. */
-export type WaitName = keyof typeof WAITS
+}
 
 /** The names, for `variants`. */
-export const WAIT_NAMES = Object.keys(WAITS) as WaitName[]
+export const WAIT_NAMES = Object.keys(WAITS)
 
 /** The call that the cell's variant names; the variant may say more after a slash. */
 export function waitOf({ variant }: { readonly variant: string }): Wait {
-  const wait: Wait | undefined = (WAITS as Record<string, Wait>)[variant.split(' / ')[0] ?? '']
+  const wait = WAITS[variant.split(' / ')[0] ?? '']
   if (!wait) throw new Error(`the variant ${variant} names no call that waits`)
   return wait
 }
