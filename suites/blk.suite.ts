@@ -16,6 +16,7 @@ import {
   procPid,
 } from '../fixtures/rules.ts'
 import { watchNamespace } from '../fixtures/sensors.ts'
+import { withThread } from '../fixtures/threads.ts'
 import { WAIT_NAMES, waitOf } from './blk/waits.ts'
 
 const blk = area('blk', 'Blocked operations')
@@ -154,10 +155,10 @@ blk.comparison('BLK-04', {
     const { outer, arm, fresh } = world
     const wait = waitOf(world)
     const process = await outer.spawn('process')
-    const [thread] = await process.withThreads('thread')
+    const thread = await withThread(process, 'thread')
     const key = fresh.key()
     const id = await wait.family.make(process, key)
-    const waiting = await wait.begin(process, thread!, id)
+    const waiting = await wait.begin(process, thread, id)
     if (arm === 'control') {
       const fed = await wait.feed(process, id, 'from home')
       return { fed, woken: await waiting.within(5000) }

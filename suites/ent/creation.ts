@@ -22,6 +22,7 @@ import {
   SIGCHLD,
   THREAD_BITS,
 } from '../../fixtures/rules.ts'
+import { withThread } from '../../fixtures/threads.ts'
 
 /** The same flags without NEWIPC; NEWUTS where nothing is left, so that the call still makes something. */
 function withoutNewipc(flags: readonly Flag[]): Flag[] {
@@ -231,7 +232,7 @@ export function creationRules(ent: Area): void {
       const key = fresh.key()
       const queue = await outer.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
       const program = await box.spawn('program')
-      const [caller = program] = variant === 'the only thread' ? [] : await program.withThreads('thread')
+      const caller = variant === 'the only thread' ? program : await withThread(program, 'thread')
       if (arm === 'treatment') await caller.unshare(CLONE.NEWIPC)
       const before = await namespaceOf(caller, 'NEWIPC', '/proc/thread-self')
       const child = await caller.cloneFunction(CLONE.VM | SIGCHLD, 'pause')

@@ -18,6 +18,7 @@ import {
   SIGKILL,
   THREAD_BITS,
 } from '../../fixtures/rules.ts'
+import { withThread } from '../../fixtures/threads.ts'
 
 /** Bits of clone(2) that are about anything but namespaces. CLONE_VM goes with each of them. */
 const OTHER_BITS: Readonly<Record<string, number>> = {
@@ -99,8 +100,7 @@ export function threadRules(ent: Area): void {
     arms: { treatment: 'one thread unshares CLONE_NEWIPC', control: 'one thread unshares CLONE_NEWUTS' },
     async experiment({ outer, arm, fresh }) {
       const main = await outer.spawn('main thread')
-      const [thread] = await main.withThreads('other thread')
-      if (!thread) throw new Error('no thread')
+      const thread = await withThread(main, 'other thread')
       const key = fresh.key()
       const queue = await thread.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
       const set = await thread.semget(key, 1, IPC_CREAT | IPC_EXCL | 0o600)
@@ -163,8 +163,7 @@ export function threadRules(ent: Area): void {
     arms: { treatment: 'a thread has unshared', control: 'no thread has' },
     async experiment({ outer, arm }) {
       const leader = await outer.spawn('leader')
-      const [thread] = await leader.withThreads('thread')
-      if (!thread) throw new Error('no thread')
+      const thread = await withThread(leader, 'thread')
       const before = await namespaceOf(leader)
       if (arm === 'treatment') await thread.unshare(CLONE.NEWIPC)
       return {
@@ -186,8 +185,7 @@ export function threadRules(ent: Area): void {
     arms: { treatment: 'the leader has exited, a thread lives', control: 'the leader lives' },
     async experiment({ outer, arm, eventually }) {
       const leader = await outer.spawn('leader')
-      const [thread] = await leader.withThreads('thread')
-      if (!thread) throw new Error('no thread')
+      const thread = await withThread(leader, 'thread')
       await thread.unshare(CLONE.NEWIPC)
       const own = await namespaceOf(thread, 'NEWIPC', '/proc/thread-self')
       const [pid, tid] = [await leader.getpid(), await thread.gettid()]

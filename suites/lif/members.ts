@@ -26,6 +26,7 @@ import {
   SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
 import { type NamespaceWatch, watchNamespace } from '../../fixtures/sensors.ts'
+import { withThread } from '../../fixtures/threads.ts'
 
 const FROM_INITIAL = 'namespace, made from the initial one'
 const WITH_OTHERS = 'namespace, at one moment with four others'
@@ -197,8 +198,7 @@ export function memberRules(lif: Area): void {
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
       const main = await outer.spawn('main thread')
-      const [other] = await main.withThreads('other thread')
-      if (!other) throw new Error('withThreads gave no thread')
+      const other = await withThread(main, 'other thread')
       // A program with threads has some that are no members of the experiment: they stay in the outer one.
       const [leaver, stayer] = variant === 'main thread leaves' ? [main, other] : [other, main]
       await leaver.unshare(CLONE.NEWIPC)

@@ -1,6 +1,7 @@
 /** Who counts as the one that acted: the dead, threads, and a process that undoes: PID-04, PID-06, PID-08. */
 import type { SystemVKind } from '../../fixtures/objects.ts'
 import { type Area, type Flag, IPC_CREAT, IPC_EXCL, oneOf, SEM_UNDO } from '../../fixtures/rules.ts'
+import { withThread } from '../../fixtures/threads.ts'
 import { REMEMBERING } from './fields.ts'
 
 const FLAG_SETS: readonly (readonly Flag[])[] = [[], ['NEWPID']]
@@ -37,8 +38,8 @@ export function addActors(pid: Area): void {
     arms: { treatment: 'the acts of a second thread', control: 'the acts of the first' },
     async experiment({ outer, arm, fresh, note }) {
       const main = await outer.spawn('process')
-      const [thread] = await main.withThreads('thread')
-      const worker = arm === 'treatment' && thread ? thread : main
+      const thread = await withThread(main, 'thread')
+      const worker = arm === 'treatment' ? thread : main
       const ids = { process: main.pid, thread: await worker.gettid(), seenAs: await worker.getpid() }
       const seen: Record<string, Readonly<Record<string, number>>> = {}
       const semaphore = await REMEMBERING.sem.make(worker, fresh.key())

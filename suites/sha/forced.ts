@@ -22,6 +22,7 @@ import {
   touchesInitial,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
+import { withThread } from '../../fixtures/threads.ts'
 
 /** Cells run side by side, but there is one initial namespace: one at a time writes its value. */
 function inTurn<Value>({ scene }: VisibilityWorld, work: () => Promise<Value>): Promise<Value> {
@@ -208,9 +209,7 @@ export function forcedRules(sha: Area): void {
       const own: Flag[] = variant.includes('pid namespace') ? ['NEWPID'] : []
       const bystander = await home.spawn('bystander', own)
       const maker =
-        variant === 'exit of a thread'
-          ? ((await bystander.withThreads('maker'))[0] ?? bystander)
-          : await home.spawn('maker', own)
+        variant === 'exit of a thread' ? await withThread(bystander, 'maker') : await home.spawn('maker', own)
       const keys = [fresh.key(), fresh.key(), fresh.key(), fresh.key()] as const
       const unattached = await makeSegment(maker, keys[0])
       const attached = await makeSegment(maker, keys[1])

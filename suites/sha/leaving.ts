@@ -3,6 +3,7 @@ import { FORCED_ARMS, FORCED_FILE, makeOrphan, makeSegment, segmentIs } from '..
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
 import { type Area, CLONE, cloneBits } from '../../fixtures/rules.ts'
+import { withThread } from '../../fixtures/threads.ts'
 
 /** The variant where makers leave by CLONE_NEWIPC with one more flag each. */
 const BESIDE = 'makers with one more flag each'
@@ -40,8 +41,7 @@ export function leavingRules(sha: Area): void {
       }
       if (variant === THREAD) {
         const leader = await home.spawn('leader')
-        const [thread] = await leader.withThreads('thread')
-        if (!thread) throw new Error('withThreads gave no thread')
+        const thread = await withThread(leader, 'thread')
         const keys = [fresh.key(), fresh.key()] as const
         const leaders = await makeSegment(leader, keys[0])
         const threads = await makeSegment(thread, keys[1])

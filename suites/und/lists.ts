@@ -4,6 +4,7 @@ import { joinIpc } from '../../fixtures/leaving.ts'
 import { SYSTEM_V } from '../../fixtures/objects.ts'
 import type { Elsewhere } from '../../fixtures/places.ts'
 import { type Area, CLONE, SEM_UNDO } from '../../fixtures/rules.ts'
+import { withThread } from '../../fixtures/threads.ts'
 import { makeSet, OPERATED, operate, UNDONE, valuesOf } from '../../fixtures/undo.ts'
 
 export function addListRules(und: Area): void {
@@ -27,8 +28,7 @@ export function addListRules(und: Area): void {
         stays = variant === 'the parent leaves' ? child : process
       } else if (arm === 'treatment') {
         // All threads of a process share one list.
-        const [thread] = await process.withThreads('thread')
-        goes = thread!
+        goes = await withThread(process, 'thread')
       } else {
         goes = await outer.spawn('single')
       }
