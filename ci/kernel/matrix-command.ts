@@ -1,11 +1,11 @@
-import { mkdirSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { join, resolve } from 'node:path'
 import { readOptions } from '../../harness/cli/options.ts'
+import { readProfile } from '../../harness/rules/profiles.ts'
 import { UsageError } from '../../harness/usage-error.ts'
-import { textOf, writeAtomically } from '../../reports/files.ts'
+import { makeReportDirectory, textOf, writeAtomically } from '../../reports/files.ts'
 import { FORMATS } from '../../reports/formats.ts'
-import { sudoOwner } from '../../reports/owner.ts'
+import { type Owner, sudoOwner } from '../../reports/owner.ts'
 import { cacheDirectory } from './cache.ts'
 import { configNames, wantedConfig } from './configs.ts'
 import type { MatrixRequest } from './matrix.ts'
@@ -35,6 +35,8 @@ const OPTIONS = {
 /** `ipcns kernel matrix`: the table on standard output, progress on standard error, reports in a directory. */
 export async function runMatrixCommand(words: readonly string[]): Promise<number> {
   const request = readMatrixWords(words)
+  const owner = sudoOwner()
+  makeReportDirectory(request.out, owner)
   const stop = new AbortController()
   const onSignal = (name: NodeJS.Signals): void => stop.abort(name)
   const ending = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
@@ -47,7 +49,7 @@ export async function runMatrixCommand(words: readonly string[]): Promise<number
       seconds: Math.round((Date.now() - started.getTime()) / 1000),
       profile: request.profile,
     })
-    const files = writeReports(guests, matrix, request.out)
+    const files = writeReports(guests, matrix, request.out, owner)
     process.stdout.write(renderMatrixText(matrix))
     process.stdout.write(`\nReports\n${files.map((file) => `  ${file}\n`).join('')}`)
     return matrixStatus(matrix)
@@ -74,7 +76,7 @@ export function readMatrixWords(words: readonly string[]): Omit<MatrixRequest, '
   return {
     kernels,
     configs,
-    profile: values.profile ?? 'quick',
+    profile: readProfile(values.profile ?? 'quick'),
     more: (values.rule ?? []).flatMap((glob) => ['--rule', glob]),
     out: resolve(values.out ?? 'reports/latest/matrix'),
     cache: cacheDirectory(values.cache),
@@ -93,9 +95,12 @@ function guestLine(guest: Guest): string {
   return `${guest.id}: ${counts}; kconfig ${agreement(guest)}; ${guest.seconds} s`
 }
 
-function writeReports(guests: readonly GuestResults[], matrix: Matrix, out: string): string[] {
-  mkdirSync(out, { recursive: true })
-  const owner = sudoOwner()
+function writeReports(
+  guests: readonly GuestResults[],
+  matrix: Matrix,
+  out: string,
+  owner: Owner | null,
+): string[] {
   const texts = {
     'matrix.json': `${JSON.stringify(matrix, null, 1)}\n`,
     'matrix.html': renderMatrixHtml(matrix),

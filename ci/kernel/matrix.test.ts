@@ -228,6 +228,7 @@ describe('the words after matrix', () => {
     [['--configs', 'none-such'], /no configuration "none-such"/],
     [['--configs', 'full,full'], /named twice/],
     [['--jobs=-1'], /greater than 0/],
+    [['--profile', 'huge'], /unknown profile "huge"/],
     [['6.1'], /Unexpected argument/],
   ])('%j are refused in one sentence', (words, sentence) => {
     expect(() => readMatrixWords(words)).toThrow(UsageError)
