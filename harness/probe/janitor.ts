@@ -10,6 +10,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmdirSync,
   rmSync,
   unlinkSync,
@@ -53,9 +54,11 @@ export const janitorOperations = {
       if (!owner.isDirectory() || owner.uid !== process.getuid?.()) return 0
       const replayed = replay(directory)
       const file = join(directory, `${process.hrtime.bigint()}.ledger`)
-      const descriptor = openSync(file, 'ax', 0o600)
+      // It gets its name when it is locked: until then another janitor would take it for a dead one's.
+      const descriptor = openSync(`${file}.new`, 'ax', 0o600)
       fileOperations.flock(descriptor)
       writeSync(descriptor, `${bootId()}\n`)
+      renameSync(`${file}.new`, file)
       ledger = { directory, file, descriptor }
       return replayed
     } catch {
@@ -90,24 +93,26 @@ export function sweep(): void {
 }
 
 function replay(directory: string): number {
-  let replayed = 0
-  for (const name of readdirSync(directory)) {
-    const file = join(directory, name)
-    const descriptor = openSync(file, 'r+')
-    try {
-      fileOperations.flock(descriptor)
-    } catch {
-      closeSync(descriptor)
-      continue // Its janitor lives.
-    }
+  const ledgers = readdirSync(directory).filter((name) => name.endsWith('.ledger'))
+  return ledgers.filter((name) => replayLedger(join(directory, name))).length
+}
+
+/** Whether it was replayed: not where its janitor lives, nor where that has just ended and removed it. */
+function replayLedger(file: string): boolean {
+  let descriptor: number | undefined
+  try {
+    descriptor = openSync(file, 'r+')
+    fileOperations.flock(descriptor)
     const [boot, ...lines] = readFileSync(file, 'utf8').split('\n')
     // After a reboot nothing of it exists, and a key could be somebody else's by now.
     if (boot === bootId()) replayLines(lines)
     unlinkSync(file)
-    closeSync(descriptor)
-    replayed += 1
+    return true
+  } catch {
+    return false
+  } finally {
+    if (descriptor !== undefined) closeSync(descriptor)
   }
-  return replayed
 }
 
 function replayLines(lines: string[]): void {
