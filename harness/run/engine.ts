@@ -206,9 +206,7 @@ export class Engine {
       }
       return { ...judgement, inInitial, ...(notes.length > 0 ? { note: notes.join('; ') } : {}) }
     } finally {
-      await trunk.clean(
-        record.made.filter(({ namespace }) => namespace === trunk.initial).map(({ object }) => object),
-      )
+      await trunk.clean(record)
       for (const member of leased) await trunk.release(member.process)
     }
   }
@@ -250,6 +248,7 @@ export class Engine {
           return await REQUIREMENTS[name].met(scratch)
         } finally {
           scratch.process.end()
+          await trunk.clean(scratch.record)
         }
       })
       this.#requirements.set(name, answer)

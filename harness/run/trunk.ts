@@ -7,7 +7,6 @@ import type { IpcNamespace } from '../link/ipc-namespace.ts'
 import { CellRecord, type Member, makeMember } from '../link/member.ts'
 import { Process } from '../link/process.ts'
 import { CLONE, type Flag, PR_SET_CHILD_SUBREAPER } from '../probe/constants.ts'
-import type { MadeObject } from '../probe/operations/upkeep.ts'
 import { probeEnvironment, rootProgram } from '../ways/program.ts'
 import { writeMaps } from '../ways/user-map.ts'
 import { isReusable, makePrivate } from '../ways/way-in.ts'
@@ -116,8 +115,9 @@ export class Trunk {
     }
   }
 
-  /** Removes objects that a cell made in the initial IPC namespace. */
-  async clean(objects: MadeObject[]): Promise<void> {
+  /** Removes the objects that were made in the initial IPC namespace. */
+  async clean({ made }: CellRecord): Promise<void> {
+    const objects = made.filter(({ namespace }) => namespace === this.initial).map(({ object }) => object)
     if (objects.length === 0) return
     await this.#janitor.must('removeObjects', [objects])
     const announced = objects.map((object) =>
