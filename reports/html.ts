@@ -4,6 +4,7 @@ import { count, judge } from '../harness/results/judge.ts'
 import type { CellResult, Results } from '../harness/results/model.ts'
 import { areasOf, areaTitle } from './areas.ts'
 import { asset } from './asset.ts'
+import { byRule } from './by-rule.ts'
 import { clean, cleanLine } from './clean.ts'
 import { flagLabel } from './flag-sets.ts'
 import { errorReasons, groupCells, knownDeviations, type Reason, skipReasons } from './group.ts'
@@ -11,7 +12,7 @@ import { type Comparison, comparisonView } from './html-comparison.ts'
 import { flagSetsOf, Packer } from './html-data.ts'
 import { pageMatrix, partsOf } from './html-matrix.ts'
 import { type ProofPart, proofOf } from './proof.ts'
-import { SIGNS, STATES, type State, tallyOf, worstOf } from './states.ts'
+import { SIGNS, STATES, type State, tallyOf } from './states.ts'
 
 /**
  * One self-contained HTML page: verdict, findings, matrix, rules, skip reasons, machine; with `baseline` also
@@ -136,34 +137,21 @@ function chipsOf({ cells, summary }: Results): { state: State | 'dim'; sign: str
 }
 
 function areasView(cells: readonly CellResult[], packer: Packer) {
-  const byRule = new Map<string, CellResult[]>()
-  for (const cell of cells) {
-    const list = byRule.get(cell.rule)
-    if (list) list.push(cell)
-    else byRule.set(cell.rule, [cell])
-  }
-  const rules = [...byRule.entries()].flatMap(([id, list]) => {
-    const [first] = list
-    if (!first) return []
-    const tally = tallyOf(list)
-    const state = worstOf(tally)
-    return [
-      {
-        area: first.area,
-        id: clean(id),
-        index: packer.ruleIndex(id),
-        title: cleanLine(first.title),
-        state,
-        sign: SIGNS[state],
-        parts: partsOf(tally),
-      },
-    ]
-  })
+  const rules = byRule(cells)
   return areasOf(cells).map((area) => ({
     area: clean(area),
     name: clean(area).toUpperCase(),
     title: cleanLine(areaTitle(area)),
-    rules: rules.filter((rule) => rule.area === area),
+    rules: rules
+      .filter((rule) => rule.area === area)
+      .map(({ rule, title, state, tally }) => ({
+        id: clean(rule),
+        index: packer.ruleIndex(rule),
+        title: cleanLine(title),
+        state,
+        sign: SIGNS[state],
+        parts: partsOf(tally),
+      })),
   }))
 }
 

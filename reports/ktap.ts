@@ -3,7 +3,7 @@ import { byRule, type RuleResult } from './by-rule.ts'
 import { cleanLine } from './clean.ts'
 import { GATE_TITLE, gateReason } from './gate.ts'
 import { headlineOf, proofOf } from './proof.ts'
-import type { State } from './states.ts'
+import { type State, stateOf } from './states.ts'
 
 /**
  * KTAP version 1 (Documentation/dev-tools/ktap.rst): areas, in them rules, in them cells. Skip reasons are
@@ -37,8 +37,7 @@ function* areaLines(area: string, rules: readonly RuleResult[]): Generator<strin
 
 function cellLines(number: number, cell: CellResult): string {
   const reason = headlineOf(cell)
-  const state = cell.known ? 'known' : cell.verdict
-  const result = `    ${line(number, cell.id, state, reason)}\n`
+  const result = `    ${line(number, cell.id, stateOf(cell), reason)}\n`
   if (cell.verdict !== 'fail' && cell.verdict !== 'error') return result
   const proof = proofOf(cell).flatMap(({ name, lines }) =>
     lines.map((text) => `    # ${name}: ${cleanLine(text)}\n`),

@@ -4,6 +4,7 @@ import type { CellResult } from '../harness/results/model.ts'
 import { areasOf } from './areas.ts'
 import { cleanLine, shorten } from './clean.ts'
 import { compareFlagSets, flagLabel } from './flag-sets.ts'
+import { tallyOf } from './states.ts'
 
 /** The colours in use; without colour all are the identity. */
 export type Paint = ReturnType<typeof pc.createColors>
@@ -95,8 +96,7 @@ function block(
 /** The counts of one field; findings first when there is not room for all. */
 function field(cells: readonly CellResult[], width: number, paint: Paint): string {
   if (cells.length === 0) return paint.dim('·')
-  const tally = { fail: 0, error: 0, known: 0, skip: 0, pass: 0 }
-  for (const cell of cells) tally[cell.known ? 'known' : cell.verdict] += 1
+  const tally = tallyOf(cells)
   const parts: [string, (text: string) => string][] = []
   if (tally.fail > 0) parts.push([`${tally.fail}F`, paint.red])
   if (tally.error > 0) parts.push([`${tally.error}E`, paint.magenta])

@@ -1,5 +1,6 @@
 import type { CellResult, Results, Summary } from '../../harness/results/model.ts'
-import { type State, tallyOf, worstOf } from '../../reports/states.ts'
+import { byRule } from '../../reports/by-rule.ts'
+import type { State } from '../../reports/states.ts'
 
 /** Name of the schema that this version writes. */
 export const MATRIX_SCHEMA = 'ipcns-matrix/1'
@@ -74,25 +75,12 @@ export function mergeMatrix(
 function mergeRules(runs: readonly (readonly CellResult[])[]): MatrixRule[] {
   const titles = new Map<string, string>()
   for (const cell of runs.flat()) if (!titles.has(cell.rule)) titles.set(cell.rule, cell.title)
-  const byRule = runs.map(groupByRule)
+  const states = runs.map((cells) => new Map(byRule(cells).map(({ rule, state }) => [rule, state])))
   return [...titles].map(([rule, title]) => ({
     rule,
     title,
-    states: byRule.map((rules) => {
-      const cells = rules.get(rule)
-      return cells ? worstOf(tallyOf(cells)) : null
-    }),
+    states: states.map((ofRun) => ofRun.get(rule) ?? null),
   }))
-}
-
-function groupByRule(cells: readonly CellResult[]): Map<string, CellResult[]> {
-  const rules = new Map<string, CellResult[]>()
-  for (const cell of cells) {
-    const group = rules.get(cell.rule)
-    if (group) group.push(cell)
-    else rules.set(cell.rule, [cell])
-  }
-  return rules
 }
 
 /** Exit status of a matrix: 1 for a finding or a disagreement, else 2 for what could not be judged, 77, 0. */
