@@ -1,7 +1,8 @@
 import pc from 'picocolors'
 import { cleanLine } from './clean.ts'
 import { CHANGES, type Diff, groupChanges, isWorse } from './diff.ts'
-import { cellsWords, changeSign, changeWords, diffHeadline, diffSentence, runWords } from './diff-words.ts'
+import { changeSign, changeWords, diffHeadline, diffSentence, runWords } from './diff-words.ts'
+import { waysAndFlags } from './flag-sets.ts'
 import type { TerminalOptions } from './terminal.ts'
 import { wrap } from './wrap.ts'
 
@@ -27,7 +28,10 @@ export function renderDiffText(diff: Diff, options: Pick<TerminalOptions, 'colou
       const colour = sign === '-' ? paint.red : sign === '+' ? paint.green : (text: string) => text
       const head = `${sign} ${cleanLine(group.rule)}  ${changeWords(group.first)}  ${cleanLine(group.first.cell.title)}`
       lines.push(...wrap(head, width, '    ').map((line) => colour(line)))
-      const cells = `    ${group.changes.length} × ${cellsWords(group, 6)}`
+      const cells = `    ${group.changes.length} × ${waysAndFlags(
+        group.changes.map(({ cell }) => cell),
+        6,
+      )}`
       lines.push(...wrap(cells, width, '    '))
       const reason = group.first.after === null ? '' : cleanLine(group.first.cell.reason ?? '')
       if (reason) lines.push(...wrap(`    ${reason}`, width, '    '))

@@ -1,8 +1,7 @@
 import { count } from '../harness/results/judge.ts'
 import type { Results } from '../harness/results/model.ts'
 import { cleanLine } from './clean.ts'
-import { CHANGES, type Change, type ChangeGroup, type Diff, isWorse } from './diff.ts'
-import { flagLabel } from './flag-sets.ts'
+import { CHANGES, type Change, type Diff, isWorse } from './diff.ts'
 
 /** The comparison in capitals. */
 export function diffHeadline(diff: Diff): string {
@@ -32,18 +31,6 @@ export function runWords({ run }: Results): string {
 /** `pass → fail`. */
 export function changeWords(change: Change): string {
   return `${change.before ?? 'absent'} → ${change.after ?? 'absent'}`
-}
-
-/** The ways in and flag sets of a group, shortened. */
-export function cellsWords(group: ChangeGroup, limit: number): string {
-  const list = (words: string[]): string => {
-    const unique = [...new Set(words)]
-    return unique.length > limit
-      ? `${unique.slice(0, limit).join(', ')}, … (${unique.length})`
-      : unique.join(', ')
-  }
-  const ways = list(group.changes.map(({ cell }) => cell.via))
-  return cleanLine(`${ways} × ${list(group.changes.map(({ cell }) => flagLabel(cell.flags)))}`)
 }
 
 /** `+` for better, `-` for worse, `~` for neither: readable without colour. */

@@ -1,3 +1,6 @@
+import type { CellResult } from '../harness/results/model.ts'
+import { cleanLine } from './clean.ts'
+
 /** The order in which flags are read; the one under test first. */
 const ORDER = ['NEWIPC', 'NEWNS', 'NEWPID', 'NEWUTS', 'NEWUSER', 'NEWNET', 'NEWCGROUP']
 
@@ -10,6 +13,18 @@ export function orderFlags(flags: readonly string[]): string[] {
 export function flagLabel(flags: readonly string[]): string {
   const names = orderFlags(flags).map((flag) => flag.replace(/^(CLONE_)?NEW/, ''))
   return names.length === 0 ? 'none' : names.join('+')
+}
+
+/** `clone, unshare × IPC, IPC+NS`: the ways in and flag sets of these cells, at most `limit` of each. */
+export function waysAndFlags(cells: readonly CellResult[], limit: number): string {
+  const list = (words: string[]): string => {
+    const unique = [...new Set(words)]
+    return unique.length > limit
+      ? `${unique.slice(0, limit).join(', ')}, … (${unique.length})`
+      : unique.join(', ')
+  }
+  const ways = list(cells.map((cell) => cell.via))
+  return cleanLine(`${ways} × ${list(cells.map((cell) => flagLabel(cell.flags)))}`)
 }
 
 /** Orders flag sets: fewer flags first, then in reading order. */

@@ -2,7 +2,8 @@ import { count } from '../harness/results/judge.ts'
 import type { Results } from '../harness/results/model.ts'
 import { clean, cleanLine } from './clean.ts'
 import { CHANGES, diffResults, groupChanges, isWorse } from './diff.ts'
-import { cellsWords, changeWords, diffHeadline, diffSentence, runWords } from './diff-words.ts'
+import { changeWords, diffHeadline, diffSentence, runWords } from './diff-words.ts'
+import { waysAndFlags } from './flag-sets.ts'
 
 /** What changed since another run, as the page shows it. */
 export interface Comparison {
@@ -39,7 +40,10 @@ export function comparisonView(before: Results, after: Results): Comparison {
         change: changeWords(group.first),
         reason: cleanLine(group.first.after === null ? '' : (group.first.cell.reason ?? '')),
         count: group.changes.length,
-        cells: cellsWords(group, 8),
+        cells: waysAndFlags(
+          group.changes.map(({ cell }) => cell),
+          8,
+        ),
       }))
       return [
         {

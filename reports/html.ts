@@ -6,7 +6,7 @@ import { areasOf, areaTitle } from './areas.ts'
 import { asset } from './asset.ts'
 import { byRule } from './by-rule.ts'
 import { clean, cleanLine } from './clean.ts'
-import { flagLabel } from './flag-sets.ts'
+import { flagLabel, waysAndFlags } from './flag-sets.ts'
 import { errorReasons, groupCells, knownDeviations, type Reason, skipReasons } from './group.ts'
 import { type Comparison, comparisonView } from './html-comparison.ts'
 import { flagSetsOf, Packer } from './html-data.ts'
@@ -103,14 +103,8 @@ function findingsOf(cells: readonly CellResult[], packer: Packer): Finding[] {
 
 /** How many cells, of which rules, by which ways in, with which flags. */
 function cellsText(cells: readonly CellResult[]): string {
-  const list = (words: string[]): string => {
-    const unique = [...new Set(words)]
-    return unique.length > 8 ? `${unique.slice(0, 8).join(', ')}, … (${unique.length})` : unique.join(', ')
-  }
   const rules = new Set(cells.map((cell) => cell.rule)).size > 1 ? ` of ${rulesOf(cells, 8)}` : ''
-  const ways = list(cells.map((cell) => cell.via))
-  const flags = list(cells.map((cell) => flagLabel(cell.flags)))
-  return cleanLine(`${count(cells.length, 'cell')}${rules}: ${ways} × ${flags}`)
+  return `${count(cells.length, 'cell')}${rules}: ${waysAndFlags(cells, 8)}`
 }
 
 function rulesOf(cells: readonly CellResult[], limit: number): string {

@@ -2,7 +2,7 @@ import pc from 'picocolors'
 import { count, type Judgement, judge } from '../harness/results/judge.ts'
 import type { CellResult, Results } from '../harness/results/model.ts'
 import { cleanLine, shorten } from './clean.ts'
-import { flagLabel } from './flag-sets.ts'
+import { waysAndFlags } from './flag-sets.ts'
 import { errorReasons, type Group, groupCells, knownDeviations, type Reason, skipReasons } from './group.ts'
 import { type Paint, renderMatrix } from './matrix.ts'
 import { proofOf } from './proof.ts'
@@ -100,20 +100,7 @@ function shortProof(groups: readonly Group[], width: number, paint: Paint): stri
 /** The cells of a group in a line: how many, by which ways in, with which flags. */
 function alsoIn(group: Group): string {
   const rest = group.cells.slice(1)
-  const list = (words: string[], limit: number): string => {
-    const unique = [...new Set(words)]
-    const shown = unique.slice(0, limit).join(', ')
-    return unique.length > limit ? `${shown}, … (${unique.length})` : shown
-  }
-  const ways = list(
-    rest.map((cell) => cleanLine(cell.via)),
-    6,
-  )
-  const flags = list(
-    rest.map((cell) => flagLabel(cell.flags)),
-    6,
-  )
-  return `${count(rest.length, 'more cell')}: ${ways} × ${cleanLine(flags)}`
+  return `${count(rest.length, 'more cell')}: ${waysAndFlags(rest, 6)}`
 }
 
 function gist(cell: CellResult): string {
