@@ -46,9 +46,6 @@ export function createKconfigCommand(given: Partial<Surroundings> = {}): Command
   }
 }
 
-/** `ipcns kconfig` without rules to predict. */
-export const kconfigCommand: Command = createKconfigCommand()
-
 async function runKconfig(words: readonly string[], around: Surroundings): Promise<number> {
   const given = readArguments(words)
   const search = locate(given.file, around)

@@ -1,5 +1,31 @@
 /** How a person reads a call and its result: as C and the manual pages write them. */
-import { CLONE, FLAGS, type Flag } from '../probe/constants.ts'
+import {
+  CLONE,
+  FLAGS,
+  type Flag,
+  IPC_CREAT,
+  IPC_EXCL,
+  IPC_NOWAIT,
+  MS_BIND,
+  MS_NODEV,
+  MS_NOEXEC,
+  MS_NOSUID,
+  MS_PRIVATE,
+  MS_RDONLY,
+  MS_REC,
+  MS_SLAVE,
+  MSG_COPY,
+  MSG_EXCEPT,
+  MSG_NOERROR,
+  O_CLOEXEC,
+  O_CREAT,
+  O_EXCL,
+  O_NONBLOCK,
+  O_PATH,
+  O_TRUNC,
+  SEM_UNDO,
+  SHM_HUGETLB,
+} from '../probe/constants.ts'
 import type { SemaphoreStep } from '../probe/operations/sysv-sem.ts'
 import { Failure } from './failure.ts'
 
@@ -24,25 +50,12 @@ function bits(names: Readonly<Record<string, number>>, mode: boolean): Show {
   }
 }
 
-const getFlags = bits({ IPC_CREAT: 0o1000, IPC_EXCL: 0o2000, SHM_HUGETLB: 0o4000 }, true)
-const messageFlags = bits(
-  { IPC_NOWAIT: 0o4000, MSG_NOERROR: 0o10000, MSG_EXCEPT: 0o20000, MSG_COPY: 0o40000 },
-  true,
-)
+const getFlags = bits({ IPC_CREAT, IPC_EXCL, SHM_HUGETLB }, true)
+const messageFlags = bits({ IPC_NOWAIT, MSG_NOERROR, MSG_EXCEPT, MSG_COPY }, true)
 const openFlags: Show = (value) => {
   const number = Number(value)
   const access = ['O_RDONLY', 'O_WRONLY', 'O_RDWR'][number & 3] ?? '3'
-  const others = bits(
-    {
-      O_CREAT: 0o100,
-      O_EXCL: 0o200,
-      O_TRUNC: 0o1000,
-      O_NONBLOCK: 0o4000,
-      O_CLOEXEC: 0o2000000,
-      O_PATH: 0o10000000,
-    },
-    true,
-  )(number & ~3)
+  const others = bits({ O_CREAT, O_EXCL, O_TRUNC, O_NONBLOCK, O_CLOEXEC, O_PATH }, true)(number & ~3)
   return others === '0' ? access : `${access}|${others}`
 }
 const cloneFlags = bits(
@@ -50,20 +63,11 @@ const cloneFlags = bits(
   false,
 )
 const mountFlags = bits(
-  {
-    MS_RDONLY: 1,
-    MS_NOSUID: 2,
-    MS_NODEV: 4,
-    MS_NOEXEC: 8,
-    MS_BIND: 0x1000,
-    MS_REC: 0x4000,
-    MS_PRIVATE: 0x40000,
-    MS_SLAVE: 0x80000,
-  },
+  { MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE },
   false,
 )
 
-const stepFlags = bits({ SEM_UNDO: 0o10000, IPC_NOWAIT: 0o4000 }, true)
+const stepFlags = bits({ SEM_UNDO, IPC_NOWAIT }, true)
 /** As the initializer of a struct sembuf. */
 const step: Show = (value) => {
   const { index, change, flags } = value as SemaphoreStep

@@ -3,6 +3,7 @@ import { closeSync, readFileSync, readSync } from 'node:fs'
 import { adopt, closeAllBut, connect, listenerPath, ownDescriptors } from './connection.ts'
 import { SIGCHLD } from './constants.ts'
 import { descriptorOperations } from './operations/descriptors.ts'
+import { fileOperations } from './operations/files.ts'
 import { forgetEnded, processOperations } from './operations/processes.ts'
 import { cString } from './operations/structures.ts'
 import { syscall, syscallNumber } from './syscalls.ts'
@@ -16,7 +17,6 @@ const libc = {
   ),
   dup2: bind<[number, number]>('int dup2(int from, int to)'),
   execve: bind<[Buffer, Buffer, Buffer]>('int execve(void *path, void *arguments, void *environment)'),
-  fcntl: bind<[number, number, number]>('int fcntl(int descriptor, int command, long argument)'),
 }
 
 /** Thrown in a fresh clone to leave everything that its creator was in the middle of. */
@@ -189,7 +189,7 @@ export const birthOperations = {
    */
   execProbe: (threads: string[] = [], keep: number[] = []): number => {
     const [socket = -1] = ownDescriptors()
-    for (const descriptor of [socket, ...keep]) libc.fcntl(descriptor, 2, 0)
+    for (const descriptor of [socket, ...keep]) fileOperations.setCloseOnExec(descriptor, false)
     const words = [
       process.execPath,
       ...(threads.length === 0 ? SINGLE_THREADED : []),

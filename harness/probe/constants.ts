@@ -98,7 +98,6 @@ export const SIGINT = 2
 export const SIGQUIT = 3
 export const SIGKILL = 9
 export const SIGUSR1 = 10
-export const SIGUSR2 = 12
 export const SIGTERM = 15
 export const SIGCHLD = 17
 export const SIGCONT = 18
@@ -108,7 +107,6 @@ export const SI_MESGQ = -3
 
 // wait.h
 export const WNOHANG = 1
-export const WUNTRACED = 2
 
 // poll.h
 export const POLLIN = 1
@@ -145,11 +143,9 @@ export const MS_PRIVATE = 0x40000
 export const MS_SLAVE = 0x80000
 export const MNT_DETACH = 2
 export const FSCONFIG_CMD_CREATE = 6
-export const FSCONFIG_SET_STRING = 1
 export const MOVE_MOUNT_F_EMPTY_PATH = 4
 
 // resource.h
-export const RLIMIT_NPROC = 6
 export const RLIMIT_NOFILE = 7
 export const RLIMIT_MEMLOCK = 8
 export const RLIMIT_MSGQUEUE = 12
@@ -159,7 +155,6 @@ export const PR_SET_PDEATHSIG = 1
 export const PR_SET_DUMPABLE = 4
 export const PR_SET_KEEPCAPS = 8
 export const PR_SET_CHILD_SUBREAPER = 36
-export const PR_SET_NO_NEW_PRIVS = 38
 
 /** Capabilities by name, with their bit (capability.h). */
 export const CAPABILITIES = {

@@ -37,7 +37,6 @@ const x64 = {
   mq_getsetattr: 245,
   add_key: 248,
   keyctl: 250,
-  tgkill: 234,
   kcmp: 312,
 }
 
@@ -59,7 +58,6 @@ const generic: Record<keyof typeof x64, number> = {
   mq_getsetattr: 185,
   add_key: 217,
   keyctl: 219,
-  tgkill: 131,
   kcmp: 272,
 }
 
@@ -72,9 +70,6 @@ const tables: Readonly<Record<string, Record<SyscallName, number>>> = {
   riscv64: generic,
   loong64: generic,
 }
-
-/** The architectures whose numbers and structures the probe knows, as process.arch names them. */
-export const supportedArchitectures = Object.keys(tables)
 
 const numbers = tables[process.arch] ?? x64
 

@@ -65,11 +65,6 @@ export function atLeast(least: number): Matcher {
   return new Matcher(`at least ${least}`, (seen) => typeof seen === 'number' && seen >= least)
 }
 
-/** A number of at most this. */
-export function atMost(most: number): Matcher {
-  return new Matcher(`at most ${most}`, (seen) => typeof seen === 'number' && seen <= most)
-}
-
 /** A text or list that contains this. */
 export function containing(part: string | number): Matcher {
   return new Matcher(`something containing ${text(part)}`, (seen) => contains(seen, part))

@@ -10,12 +10,15 @@ import {
   CLONE,
   FD_NSFS_ROOT,
   type Flag,
+  IPC_NOWAIT,
   IPC_PRIVATE,
   MNT_DETACH,
   MS_PRIVATE,
   MS_REC,
+  MSG_COPY,
   NS_FILE,
   NS_GET_ID,
+  NS_GET_USERNS,
   O_RDONLY,
   O_RDWR,
   PIDFD_GET_IPC_NAMESPACE,
@@ -25,6 +28,7 @@ import {
   RLIMIT_MEMLOCK,
   RLIMIT_MSGQUEUE,
   RLIMIT_NOFILE,
+  SHM_HUGETLB,
 } from '../probe/constants.ts'
 import { makePrivate } from '../ways/way-in.ts'
 
@@ -198,8 +202,8 @@ const table = {
     reason: 'msgrcv has no MSG_COPY (ENOSYS)',
     kconfig: 'CONFIG_CHECKPOINT_RESTORE',
     met: async (child) => {
-      const queue = await child.msgget(0, 0o600)
-      const outcome = await child.try.msgrcv(queue, 1, 0, 0o40000 | 0o4000)
+      const queue = await child.msgget(IPC_PRIVATE, 0o600)
+      const outcome = await child.try.msgrcv(queue, 1, 0, MSG_COPY | IPC_NOWAIT)
       await child.msgctlRemove(queue)
       return String(outcome) !== 'ENOSYS'
     },
@@ -350,7 +354,7 @@ const table = {
     reason: 'the kernel has no NS_GET_USERNS (ENOTTY)',
     met: async (child) => {
       const descriptor = await child.open('/proc/self/ns/ipc', O_RDONLY)
-      const outcome = await child.try.ioctl(descriptor, 0xb701)
+      const outcome = await child.try.ioctl(descriptor, NS_GET_USERNS)
       await child.close(descriptor)
       return String(outcome) !== 'ENOTTY'
     },
@@ -394,7 +398,9 @@ const table = {
     besides: 'a free huge page',
     met: async (child) => {
       const size = /^Hugepagesize: +(\d+)/m.exec(await child.readFile('/proc/meminfo'))?.[1]
-      const segment = size ? await child.try.shmget(0, Number(size) * 1024, 0o5600) : undefined
+      const segment = size
+        ? await child.try.shmget(IPC_PRIVATE, Number(size) * 1024, SHM_HUGETLB | 0o600)
+        : undefined
       if (segment === undefined || failed(segment)) return false
       await child.shmctlRemove(segment)
       return true

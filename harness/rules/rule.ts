@@ -2,7 +2,6 @@
  * The rule model: one experiment, two predictions. A rule is data; the engine makes its worlds, runs its
  * experiment in each cell and holds what was seen against the prediction of the cell's arm.
  */
-import type { Outcome } from '../link/failure.ts'
 import type { Member } from '../link/member.ts'
 import type { Flag } from '../probe/constants.ts'
 import { compareRules } from '../results/model.ts'
@@ -230,9 +229,4 @@ export function area(name: string, title: string): Area {
       unruled.push({ id, ...row })
     },
   }
-}
-
-/** An outcome that must be a value for the experiment to go on; else the given stand-in. */
-export function valueOr<Value>(outcome: Outcome<Value>, standIn: Value): Value {
-  return outcome instanceof Object && 'errno' in outcome ? standIn : (outcome as Value)
 }

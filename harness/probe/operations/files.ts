@@ -14,7 +14,6 @@ import {
   readlinkSync,
   readSync,
   renameSync,
-  rmdirSync,
   type Stats,
   statfsSync,
   statSync,
@@ -22,6 +21,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
+import { O_WRONLY } from '../constants.ts'
 import { bind, fail } from '../system.ts'
 import { cString } from './structures.ts'
 
@@ -103,7 +103,7 @@ export const fileOperations = {
   /** open for writing (without O_CREAT), write once, close. */
   writeFile: (path: string, text: string): number =>
     named(() => {
-      const descriptor = openSync(path, 1)
+      const descriptor = openSync(path, O_WRONLY)
       try {
         return writeSync(descriptor, text, null, 'latin1')
       } finally {
@@ -130,10 +130,6 @@ export const fileOperations = {
   },
   mkdir: (path: string, mode = 0o755): number => {
     named(() => mkdirSync(path, mode))
-    return 0
-  },
-  rmdir: (path: string): number => {
-    named(() => rmdirSync(path))
     return 0
   },
   rename: (from: string, to: string): number => {

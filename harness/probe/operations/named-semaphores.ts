@@ -8,7 +8,6 @@ const libc = {
   ),
   sem_post: bind<[number]>('int sem_post(uintptr_t semaphore)'),
   sem_trywait: bind<[number]>('int sem_trywait(uintptr_t semaphore)'),
-  sem_close: bind<[number]>('int sem_close(uintptr_t semaphore)'),
   sem_unlink: bind<[Buffer]>('int sem_unlink(void *name)'),
 }
 
@@ -22,8 +21,6 @@ export const namedSemaphoreOperations = {
   sem_post: (semaphore: number): number => libc.sem_post(semaphore),
   /** sem_trywait(3). */
   sem_trywait: (semaphore: number): number => libc.sem_trywait(semaphore),
-  /** sem_close(3). */
-  sem_close: (semaphore: number): number => libc.sem_close(semaphore),
   /** sem_unlink(3). */
   sem_unlink: (name: string): number => libc.sem_unlink(cString(name)),
 }

@@ -1,4 +1,10 @@
-import { AT_EMPTY_PATH, FSCONFIG_CMD_CREATE, FSCONFIG_SET_STRING, NSFS_HANDLE_TYPE } from '../constants.ts'
+import {
+  AT_EMPTY_PATH,
+  AT_FDCWD,
+  FSCONFIG_CMD_CREATE,
+  MOVE_MOUNT_F_EMPTY_PATH,
+  NSFS_HANDLE_TYPE,
+} from '../constants.ts'
 import { syscall } from '../syscalls.ts'
 import { bind, SystemCallFailure } from '../system.ts'
 import { cString } from './structures.ts'
@@ -55,14 +61,11 @@ export const namespaceOperations = {
   /** fsconfig(2) FSCONFIG_CMD_CREATE. */
   fsconfigCreate: (descriptor: number): number =>
     syscall('fsconfig', descriptor, FSCONFIG_CMD_CREATE, 0, 0, 0),
-  /** fsconfig(2) FSCONFIG_SET_STRING. */
-  fsconfigSetString: (descriptor: number, key: string, value: string): number =>
-    syscall('fsconfig', descriptor, FSCONFIG_SET_STRING, cString(key), cString(value), 0),
   /** fsmount(2). */
   fsmount: (descriptor: number): number => syscall('fsmount', descriptor, 0, 0),
   /** move_mount(2) of a detached mount to a path. */
   move_mount: (descriptor: number, target: string): number =>
-    syscall('move_mount', descriptor, cString(''), -100, cString(target), 4),
+    syscall('move_mount', descriptor, cString(''), AT_FDCWD, cString(target), MOVE_MOUNT_F_EMPTY_PATH),
   /** ioctl(2) with a number as argument. */
   ioctl: (descriptor: number, request: number, argument = 0): number =>
     libc.ioctl(descriptor, request, argument),

@@ -142,8 +142,6 @@ export const processOperations = {
   /** kill(2). */
   kill: (pid: number, signal: number): number => libc.kill(pid, signal),
   killChild,
-  /** tgkill(2). */
-  tgkill: (pid: number, tid: number, signal: number): number => syscall('tgkill', pid, tid, signal),
   /** waitpid(2). */
   waitpid: (pid: number, options = 0): ChildStatus => {
     const early = reapedEarly.get(pid)

@@ -1,3 +1,4 @@
+import { IPC_NOWAIT } from '../constants.ts'
 import { bind } from '../system.ts'
 import { cString, type Permissions, readPermissions, unsigned, writePermissions } from './structures.ts'
 
@@ -12,7 +13,15 @@ const libc = {
   msgctl: bind<[number, number, Buffer | null]>('int msgctl(int id, int command, void *status)'),
 }
 
-const COMMAND = { IPC_STAT: 2, MSG_STAT: 11, MSG_STAT_ANY: 13, IPC_INFO: 3, MSG_INFO: 12 } as const
+const COMMAND = {
+  IPC_RMID: 0,
+  IPC_SET: 1,
+  IPC_STAT: 2,
+  MSG_STAT: 11,
+  MSG_STAT_ANY: 13,
+  IPC_INFO: 3,
+  MSG_INFO: 12,
+} as const
 
 /** struct msqid_ds (msgctl(2)); times in seconds since 1970, sizes in bytes. */
 export interface MessageQueueStatus {
@@ -56,7 +65,7 @@ export const messageQueueOperations = {
   msgsndMany: (id: number, bytes: number, count: number): number => {
     const message = Buffer.alloc(8 + bytes)
     message.writeBigInt64LE(1n)
-    for (let sent = 0; sent < count; sent += 1) libc.msgsnd(id, message, bytes, 0o4000)
+    for (let sent = 0; sent < count; sent += 1) libc.msgsnd(id, message, bytes, IPC_NOWAIT)
     return count
   },
   /** msgrcv(2); `bytes` is the room for the text. */
@@ -90,10 +99,10 @@ export const messageQueueOperations = {
     const status = Buffer.alloc(256)
     writePermissions(status, set)
     status.writeBigUInt64LE(BigInt(set.qbytes), 88)
-    return libc.msgctl(id, 1, status)
+    return libc.msgctl(id, COMMAND.IPC_SET, status)
   },
   /** msgctl(2) IPC_RMID. */
-  msgctlRemove: (id: number): number => libc.msgctl(id, 0, null),
+  msgctlRemove: (id: number): number => libc.msgctl(id, COMMAND.IPC_RMID, null),
   /** msgctl(2) IPC_INFO (limits) and MSG_INFO (usage). */
   msgctlInfo: (command: 'IPC_INFO' | 'MSG_INFO'): MessageQueueInfo => {
     const info = Buffer.alloc(64)

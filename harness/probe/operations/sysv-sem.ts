@@ -5,6 +5,8 @@ import { type Permissions, readPermissions, timespec, unsigned, writePermissions
 const semget = bind<[number, number, number]>('int semget(int key, int sems, int flags)')
 
 const COMMAND = {
+  IPC_RMID: 0,
+  IPC_SET: 1,
   IPC_STAT: 2,
   SEM_STAT: 18,
   SEM_STAT_ANY: 20,
@@ -113,10 +115,10 @@ export const semaphoreOperations = {
   semctlSet: (id: number, set: { uid: number; gid: number; mode: number }): number => {
     const status = Buffer.alloc(256)
     writePermissions(status, set)
-    return syscall('semctl', id, 0, 1, status)
+    return syscall('semctl', id, 0, COMMAND.IPC_SET, status)
   },
   /** semctl(2) IPC_RMID. */
-  semctlRemove: (id: number): number => syscall('semctl', id, 0, 0, 0),
+  semctlRemove: (id: number): number => syscall('semctl', id, 0, COMMAND.IPC_RMID, 0),
   /** semctl(2) IPC_INFO (limits) and SEM_INFO (usage). */
   semctlInfo: (command: 'IPC_INFO' | 'SEM_INFO'): SemaphoreInfo => {
     const info = Buffer.alloc(64)

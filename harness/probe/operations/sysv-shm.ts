@@ -1,6 +1,7 @@
 import { closeSync, readSync, writeSync } from 'node:fs'
 import { syscall } from '../syscalls.ts'
 import { addressOfBuffer, bind, memoryAt } from '../system.ts'
+import { descriptorOperations } from './descriptors.ts'
 import { type Permissions, readPermissions, timespec, unsigned, writePermissions } from './structures.ts'
 
 const libc = {
@@ -12,7 +13,6 @@ const libc = {
     'intptr_t mmap(uintptr_t address, size_t bytes, int protection, int flags, int descriptor, long offset)',
   ),
   munmap: bind<[number, number]>('int munmap(uintptr_t address, size_t bytes)'),
-  pipe: bind<[Buffer, number]>('int pipe2(void *ends, int flags)'),
   read: bind<[number, number, number]>('long read(int descriptor, uintptr_t memory, size_t bytes)'),
   write: bind<[number, number, number]>('long write(int descriptor, uintptr_t memory, size_t bytes)'),
   processVmReadv: bind<[number, Buffer, number, Buffer, number, number]>(
@@ -21,6 +21,8 @@ const libc = {
 }
 
 const COMMAND = {
+  IPC_RMID: 0,
+  IPC_SET: 1,
   IPC_STAT: 2,
   SHM_STAT: 13,
   SHM_STAT_ANY: 15,
@@ -78,9 +80,7 @@ export function detachAll(): void {
 
 /** Hands a pipe to `use` and closes it. */
 function throughPipe<Result>(use: (reader: number, writer: number) => Result): Result {
-  const ends = Buffer.alloc(8)
-  libc.pipe(ends, 0)
-  const [reader, writer] = [ends.readInt32LE(0), ends.readInt32LE(4)]
+  const [reader, writer] = descriptorOperations.pipe()
   try {
     return use(reader, writer)
   } finally {
@@ -181,10 +181,10 @@ export const segmentOperations = {
   shmctlSet: (id: number, set: { uid: number; gid: number; mode: number }): number => {
     const status = Buffer.alloc(256)
     writePermissions(status, set)
-    return libc.shmctl(id, 1, status)
+    return libc.shmctl(id, COMMAND.IPC_SET, status)
   },
   /** shmctl(2) IPC_RMID. */
-  shmctlRemove: (id: number): number => libc.shmctl(id, 0, null),
+  shmctlRemove: (id: number): number => libc.shmctl(id, COMMAND.IPC_RMID, null),
   /** shmctl(2) SHM_LOCK and SHM_UNLOCK. */
   shmctlLock: (id: number, command: 'SHM_LOCK' | 'SHM_UNLOCK' = 'SHM_LOCK'): number =>
     libc.shmctl(id, COMMAND[command], null),
