@@ -27,11 +27,10 @@ export function needsOf(cell: Cell): RequirementName[] {
   const needs = new Set<RequirementName>(['IPC_NS'])
   const byCommand = cell.via.endsWith('(1)')
   const inInitial = cell.rule.kind === 'visibility' && touchesInitial(cell.scene)
-  const outside = inInitial || (cell.rule.kind === 'visibility' && byCommand)
-  const unprivileged = outside && cell.flags.includes('NEWUSER') && !cell.via.startsWith('setns')
+  const unprivileged = inInitial && cell.flags.includes('NEWUSER') && !cell.via.startsWith('setns')
   // Joining takes privilege also where the namespace joined is the own one.
   const joins = cell.via.startsWith('setns') || cell.via === 'nsenter(1)'
-  const nothingMade = outside && cell.flags.length === 0 && !joins
+  const nothingMade = inInitial && cell.flags.length === 0 && !joins
   // The private namespace that everything else starts from is made without NEWUSER.
   if (!unprivileged && !nothingMade) needs.add('CAP_SYS_ADMIN')
   for (const flag of cell.flags) if (!(unprivileged && flag === 'NEWNS')) needs.add(OF_FLAG[flag])

@@ -3,6 +3,7 @@ import type { Process } from '../link/process.ts'
 import type { Flag } from '../probe/constants.ts'
 import type { Cell } from '../rules/expand.ts'
 import type { Scene } from '../rules/rule.ts'
+import { touchesInitial } from '../rules/scenes.ts'
 import { enter, remount, type WayIn } from '../ways/way-in.ts'
 import type { Trunk } from './trunk.ts'
 
@@ -26,9 +27,7 @@ interface Pair {
 export async function makePair(trunk: Trunk, cell: Cell): Promise<PairWorld> {
   const { scene, via, flags } = cell
   const record = new CellRecord()
-  const fromInitial =
-    scene.place === 'initial' || scene.direction === 'child-to-initial' || via.endsWith('(1)')
-  const outer = fromInitial
+  const outer = touchesInitial(scene)
     ? await trunk.leaseOutsider(outerRole(scene), record)
     : await trunk.leaseArena(outerRole(scene), record)
   const lease = outer.process
