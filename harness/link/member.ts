@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
-import { CLONE, type Flag, IPC_CREAT, O_CREAT } from '../probe/constants.ts'
+import { CLONE, type Flag, IPC_CREAT, IPC_PRIVATE, O_CREAT } from '../probe/constants.ts'
 import type { OperationName, Operations } from '../probe/operations/index.ts'
 import type { MadeObject } from '../probe/operations/upkeep.ts'
 import type { EvidenceStep } from '../results/model.ts'
@@ -287,19 +287,22 @@ class MemberCore {
 
   /** Keeps the belief about the member's IPC namespace, and taints what a reset cannot undo. */
   #follow(operation: string, args: readonly unknown[]): void {
-    if (operation === 'unshare' && (Number(args[0]) & CLONE.NEWIPC) !== 0)
-      this.process.ipc = { name: `of ${this.name}` }
-    // Which one was joined is not known: what is made there is looked after as if it were the initial one.
-    if (operation === 'setns' && (args[1] === 0 || (Number(args[1]) & CLONE.NEWIPC) !== 0))
-      this.process.ipc = this.process.hub.initial
-    if (TAINTING.has(operation) || MOUNTING.has(operation) || operation === 'unshare')
-      this.process.spoiled = true
-    if (TAINTING.has(operation)) this.process.tainted = true
-    if (MOUNTING.has(operation)) this.process.taintMounts()
-    const newMounts =
-      operation === 'unshare' || operation === 'setns' ? Number(args[operation === 'setns' ? 1 : 0]) : 0
-    if ((newMounts & CLONE.NEWNS) !== 0) this.process.ownMounts = true
-    if (operation === 'unshare' && (Number(args[0]) & ~CLONE.NEWIPC) !== 0) this.process.tainted = true
+    const { process } = this
+    if (TAINTING.has(operation) || MOUNTING.has(operation) || operation === 'unshare') process.spoiled = true
+    if (TAINTING.has(operation)) process.tainted = true
+    if (MOUNTING.has(operation)) process.taintMounts()
+    if (operation === 'unshare') {
+      const bits = Number(args[0])
+      if ((bits & CLONE.NEWIPC) !== 0) process.ipc = { name: `of ${this.name}` }
+      if ((bits & CLONE.NEWNS) !== 0) process.ownMounts = true
+      if ((bits & ~CLONE.NEWIPC) !== 0) process.tainted = true
+    }
+    if (operation === 'setns') {
+      const bits = Number(args[1])
+      // Which one was joined is not known: what is made there is looked after as if it were the initial one.
+      if (bits === 0 || (bits & CLONE.NEWIPC) !== 0) process.ipc = process.hub.initial
+      if ((bits & CLONE.NEWNS) !== 0) process.ownMounts = true
+    }
   }
 }
 
@@ -330,7 +333,7 @@ const TAINTING: ReadonlySet<string> = new Set([
   'ptrace',
 ])
 
-/** A member of the experiment over a process; all it does is recorded. */
+/** A member of the experiment over a process, which may serve others before and after; all it does is recorded. */
 export function makeMember(name: string, process: Process, record: CellRecord): Member {
   const core = new MemberCore(name, process, record)
   const calls = table((operation, args) => core.must(operation, args))
@@ -348,11 +351,6 @@ export function makeMember(name: string, process: Process, record: CellRecord): 
 
 function isSysctl([path]: readonly unknown[]): boolean {
   return String(path).startsWith('/proc/sys/')
-}
-
-/** Same process, another name and record: a shared world lends its processes to one cell after another. */
-export function lend(process: Process, name: string, record: CellRecord): Member {
-  return makeMember(name, process, record)
 }
 
 type AnyCall = (...args: unknown[]) => Promise<unknown>
@@ -373,16 +371,23 @@ function table(
 }
 
 function named(object: MadeObject): boolean {
-  return object.kind === 'mq' || object.key !== 0
+  return object.kind === 'mq' || object.key !== IPC_PRIVATE
+}
+
+/** The calls that may make a System V object, and which of their arguments has the flags. */
+const GETS: Readonly<Record<string, { kind: 'msg' | 'sem' | 'shm'; flagsAt: number }>> = {
+  msgget: { kind: 'msg', flagsAt: 1 },
+  semget: { kind: 'sem', flagsAt: 2 },
+  shmget: { kind: 'shm', flagsAt: 2 },
 }
 
 /** The object that a call would make, if it is one that makes objects. */
 function madeBy(operation: string, args: readonly unknown[]): MadeObject | undefined {
-  const kind = ({ msgget: 'msg', semget: 'sem', shmget: 'shm' } as const)[operation as 'msgget']
-  if (kind) {
+  const get = GETS[operation]
+  if (get) {
     const key = Number(args[0])
-    const flags = Number(args[kind === ('msg' as string) ? 1 : 2])
-    return key === 0 || (flags & IPC_CREAT) !== 0 ? { kind, id: -1, key } : undefined
+    const flags = Number(args[get.flagsAt])
+    return key === IPC_PRIVATE || (flags & IPC_CREAT) !== 0 ? { kind: get.kind, id: -1, key } : undefined
   }
   if ((operation === 'mq_create' || operation === 'mq_open_raw') && (Number(args[1]) & O_CREAT) !== 0)
     return { kind: 'mq', name: String(args[0]) }

@@ -2,7 +2,7 @@ import { type Deferred, deferred } from '../link/deferred.ts'
 import { flagNames } from '../link/describe.ts'
 import { HarnessError, SetUpRefused } from '../link/failure.ts'
 import type { Hub } from '../link/hub.ts'
-import { CellRecord, lend, type Member } from '../link/member.ts'
+import { CellRecord, type Member, makeMember } from '../link/member.ts'
 import type { CellResult } from '../results/model.ts'
 import type { Cell } from '../rules/expand.ts'
 import { makeFresh } from '../rules/fresh.ts'
@@ -175,8 +175,8 @@ export class Engine {
         if (!pair) throw new HarnessError('a visibility rule without its world')
         const world: VisibilityWorld = {
           ...setting,
-          actor: lend(pair.actor, 'actor', record),
-          observer: lend(pair.observer, 'observer', record),
+          actor: makeMember('actor', pair.actor, record),
+          observer: makeMember('observer', pair.observer, record),
           relation: relationOf(cell.scene, cell.flags),
           scene: cell.scene,
         }
