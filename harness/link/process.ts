@@ -36,6 +36,11 @@ export class Process {
     return this.link.alive
   }
 
+  /** Whether it may be used again for another world. */
+  get reusable(): boolean {
+    return this.alive && !this.tainted
+  }
+
   /** Makes one call and gives the raw answer. */
   call(
     operation: string,
@@ -76,8 +81,8 @@ export class Process {
   /** Ends this process and everything it made. Does not wait: what was killed is reaped later. */
   end(): void {
     const children = this.#children.splice(0)
-    for (const child of children) child.endLinks()
-    this.endLinks()
+    for (const child of children) child.#endLinks()
+    this.#endLinks()
     if (this.creator?.alive && this.pid > 0)
       this.creator.call('endChildren', [[this.pid]]).catch(() => undefined)
   }
@@ -86,13 +91,13 @@ export class Process {
   endChildren(): void {
     const children = this.#children.splice(0)
     if (children.length === 0) return
-    for (const child of children) child.endLinks()
+    for (const child of children) child.#endLinks()
     const pids = children.map((child) => child.pid).filter((pid) => pid > 0)
     if (this.alive && pids.length > 0) this.call('endChildren', [pids]).catch(() => undefined)
   }
 
-  private endLinks(): void {
-    for (const child of this.#children.splice(0)) child.endLinks()
+  #endLinks(): void {
+    for (const child of this.#children.splice(0)) child.#endLinks()
     this.link.end('was ended by the harness')
     this.onEnd()
   }

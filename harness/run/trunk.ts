@@ -9,7 +9,7 @@ import { Process } from '../link/process.ts'
 import { CLONE, type Flag, PR_SET_CHILD_SUBREAPER } from '../probe/constants.ts'
 import { probeEnvironment, rootProgram } from '../ways/program.ts'
 import { writeMaps } from '../ways/user-map.ts'
-import { isReusable, makePrivate } from '../ways/way-in.ts'
+import { makePrivate } from '../ways/way-in.ts'
 
 /**
  * The root probe with everything that grows from it: the janitor, and pools of members that are used again;
@@ -102,7 +102,7 @@ export class Trunk {
   /** Gives a leased member back; it is used again if a reset makes it as good as new. */
   async release(process: Process): Promise<void> {
     process.endChildren()
-    if (!isReusable(process)) {
+    if (!process.reusable) {
       process.end()
       return
     }
@@ -134,7 +134,7 @@ export class Trunk {
   #take(pool: Process[]): Process | undefined {
     for (;;) {
       const process = pool.pop()
-      if (!process || isReusable(process)) return process
+      if (!process || process.reusable) return process
     }
   }
 

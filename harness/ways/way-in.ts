@@ -4,26 +4,18 @@
  */
 import { HarnessError } from '../link/failure.ts'
 import type { Member } from '../link/member.ts'
-import type { Process } from '../link/process.ts'
 import { cloneBits, type Flag, MS_PRIVATE, MS_REC, NS_FILE, O_RDONLY } from '../probe/constants.ts'
 import { startWithTool } from './tools.ts'
 import { procPid, writeMaps } from './user-map.ts'
 
-/** Name of a way in; those with (1) are programs of util-linux. */
-export type WayIn =
-  | 'clone'
-  | 'clone3'
-  | 'unshare'
-  | 'setns-nsfd'
-  | 'setns-pidfd'
-  | 'unshare(1)'
-  | 'nsenter(1)'
-
 /** The ways in that are system calls of a living member. */
-export const SYSTEM_CALL_WAYS: readonly WayIn[] = ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd']
+export const SYSTEM_CALL_WAYS = ['clone', 'clone3', 'unshare', 'setns-nsfd', 'setns-pidfd'] as const
 
-/** The ways in that are commands. */
-export const COMMAND_WAYS: readonly WayIn[] = ['unshare(1)', 'nsenter(1)']
+/** The ways in that are commands of util-linux; they start from the runner's own namespaces. */
+export const COMMAND_WAYS = ['unshare(1)', 'nsenter(1)'] as const
+
+/** Name of a way in. */
+export type WayIn = (typeof SYSTEM_CALL_WAYS)[number] | (typeof COMMAND_WAYS)[number]
 
 /**
  * Makes a member in new namespaces. `creator` stays where it is. With NEWPID the member is inside the new
@@ -141,9 +133,4 @@ export async function remount(member: Member, what: readonly ('proc' | 'mqueue')
     const target = type === 'proc' ? '/proc' : '/dev/mqueue'
     await member.mount(type, target, type)
   }
-}
-
-/** Whether a process may be used again for another world. */
-export function isReusable(process: Process): boolean {
-  return process.alive && !process.tainted
 }
