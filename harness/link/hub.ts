@@ -11,7 +11,6 @@ import type { IpcNamespace } from './ipc-namespace.ts'
 export type Answer = { value: unknown } | { errno: string } | { broken: string }
 
 interface Request {
-  text: string
   describe: () => string
   /** Time of performance.now() after which the member counts as hung; Infinity where it may block. */
   deadline: number
@@ -22,13 +21,13 @@ interface Request {
 }
 
 /** Default limit of one request in milliseconds; far above what a loaded machine needs. */
-export const REQUEST_LIMIT_MS = 20_000
+const REQUEST_LIMIT_MS = 20_000
 
 /** What a link asks of its hub. */
 interface LinkOwner {
   requestLimit: number
   pace: number
-  /** What the probes wrote to standard error, for the sentence about a death; empty or with a colon before. */
+  /** What the probes wrote to standard error, for the sentence about a death; empty or in parentheses. */
   complaint(): string
 }
 
@@ -83,20 +82,10 @@ export class Link {
     describe: () => string,
     limit = this.#hub.requestLimit,
   ): Promise<Answer> {
-    if (this.#ended !== undefined)
-      return Promise.reject(new HarnessError(`${describe()}: the probe had ${this.#ended} before`))
-    return new Promise((resolve, reject) => {
-      const text = `${JSON.stringify([operation, args])}\n`
-      this.#waiting.push({
-        text,
-        describe,
-        deadline: performance.now() + limit * this.#hub.pace,
-        resolve,
-        reject,
-      })
-      if (this.#socket) this.#socket.write(text)
-      else this.#unsent.push(text)
-    })
+    const deadline = performance.now() + limit * this.#hub.pace
+    return new Promise((resolve, reject) =>
+      this.#send([operation, args], { describe, deadline, resolve, reject }),
+    )
   }
 
   /**
@@ -110,20 +99,16 @@ export class Link {
   ): { began: Promise<string>; answer: Promise<Answer> } {
     const began = deferred<string>()
     const answer = deferred<Answer>()
-    const refuse = (problem: Error): void => {
-      began.reject(problem)
-      answer.reject(problem)
-    }
-    if (this.#ended !== undefined) {
-      refuse(new HarnessError(`${describe()}: the probe had ${this.#ended} before`))
-    } else {
-      const text = `${JSON.stringify([operation, args, true])}\n`
-      const { resolve } = answer
-      const deadline = Number.POSITIVE_INFINITY
-      this.#waiting.push({ text, describe, deadline, resolve, reject: refuse, began: began.resolve })
-      if (this.#socket) this.#socket.write(text)
-      else this.#unsent.push(text)
-    }
+    this.#send([operation, args, true], {
+      describe,
+      deadline: Number.POSITIVE_INFINITY,
+      began: began.resolve,
+      resolve: answer.resolve,
+      reject: (problem) => {
+        began.reject(problem)
+        answer.reject(problem)
+      },
+    })
     return { began: began.promise, answer: answer.promise }
   }
 
@@ -143,6 +128,17 @@ export class Link {
     for (const request of others)
       request.reject(new HarnessError(`${request.describe()}: not reached, the probe ${reason}`))
     for (const callback of this.#onEnd.splice(0)) callback()
+  }
+
+  #send(words: readonly unknown[], request: Request): void {
+    if (this.#ended !== undefined) {
+      request.reject(new HarnessError(`${request.describe()}: not sent, the probe ${this.#ended}`))
+      return
+    }
+    this.#waiting.push(request)
+    const line = `${JSON.stringify(words)}\n`
+    if (this.#socket) this.#socket.write(line)
+    else this.#unsent.push(line)
   }
 
   #read(bytes: string): void {
@@ -173,6 +169,8 @@ export class Link {
  */
 export class Hub {
   readonly directory: string
+  /** The runner's own IPC namespace, whose objects the janitor looks after. */
+  readonly initial: IpcNamespace = { name: 'initial' }
   readonly #server: Server
   readonly #links = new Map<string, Link>()
   readonly #sockets = new Set<Socket>()
@@ -216,9 +214,6 @@ export class Hub {
       })
     })
   }
-
-  /** The runner's own IPC namespace, whose objects the janitor looks after. */
-  readonly initial: IpcNamespace = { name: 'initial' }
 
   /** How long to wait here, in milliseconds, for what takes that long on the usual machine. */
   patience(milliseconds: number): number {
