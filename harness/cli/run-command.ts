@@ -81,11 +81,10 @@ async function run(words: readonly string[], parts: RunParts): Promise<number> {
   )
   const progress = new Progress(plan.length)
   const missing = new Set(plan.map(({ id }) => id))
-  const sink = {
-    add: (cell: CellResult) => {
-      missing.delete(cell.id)
-      store.add(known(cell))
-    },
+  const take = (cell: CellResult): void => {
+    missing.delete(cell.id)
+    store.add(known(cell))
+    progress.done(cell)
   }
   const interrupted = (signal: NodeJS.Signals): void => {
     progress.end()
@@ -94,7 +93,7 @@ async function run(words: readonly string[], parts: RunParts): Promise<number> {
     process.exit(EXIT.broken)
   }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, interrupted)
-  const broken = await runSuites(options.selection, sink, (cell) => progress.done(cell))
+  const broken = await runSuites(options.selection, take)
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.off(signal, interrupted)
   progress.end()
   const paths = store.finish({ durationMs: Date.now() - started.getTime() }, options.reports)

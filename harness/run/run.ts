@@ -6,24 +6,20 @@ import { gunzipSync } from 'node:zlib'
 import { CAPABILITIES } from '../probe/constants.ts'
 import type { CellResult, RunInfo } from '../results/model.ts'
 import { projectTop } from '../ways/program.ts'
-import { CellReporter, type Sink } from './reporter.ts'
+import { CellReporter } from './reporter.ts'
 import type { Selection } from './selection.ts'
 import { temporaryDirectory } from './temporary.ts'
 
 /**
- * Runs a selection through vitest, two workers side by side where they cannot disturb each other. Gives what
- * broke besides cells: nothing means that every worker came to its end.
+ * Runs a selection through vitest, two workers side by side where they cannot disturb each other. `take` is given
+ * each cell as it is done. Gives what broke besides cells: nothing means that every worker came to its end.
  */
-export async function runSuites(
-  selection: Selection,
-  sink: Sink,
-  progress: (done: CellResult) => void,
-): Promise<string[]> {
+export async function runSuites(selection: Selection, take: (cell: CellResult) => void): Promise<string[]> {
   const removeTemporary = temporaryDirectory()
   // Workers need no network; reading certificates would be a good part of their start.
   delete process.env.NODE_EXTRA_CA_CERTS
   const { startVitest } = await import('vitest/node')
-  const reporter = new CellReporter(sink, progress)
+  const reporter = new CellReporter(take)
   const exitCode = process.exitCode
   const vitest = await startVitest(
     'test',
@@ -54,7 +50,7 @@ export async function runSuites(
   removeTemporary()
   // Vitest's own exit status counts failing cells; ours is decided by the results.
   process.exitCode = exitCode
-  return reporter.breakage.messages
+  return reporter.broken
 }
 
 /** What a report says about the machine and the run. */
