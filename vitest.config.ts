@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config'
+import { everything } from './harness/run/selection.ts'
 
 // `npm test` does not read this file: `ipcns run` gives vitest its settings itself (harness/run/run.ts), so
 // that a read-only checkout works. This is for the project's own tests and for looking at a rule in vitest:
@@ -24,17 +25,7 @@ export default defineConfig({
           isolate: false,
           testTimeout: 0,
           hookTimeout: 120_000,
-          provide: {
-            selection: {
-              profile: 'quick',
-              disposable: false,
-              rules: [],
-              areas: [],
-              flags: [],
-              via: [],
-              shard: null,
-            },
-          },
+          provide: { selection: everything('quick') },
         },
       },
     ],

@@ -7,7 +7,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 
 const top = dirname(dirname(fileURLToPath(import.meta.url)))
 
-/** The bundles, relative to the project's top level. */
+/** The bundles, by their absolute paths. */
 export const bundles = {
   command: join(top, 'dist/ipcns.mjs'),
   suites: join(top, 'dist/conformance.mjs'),
@@ -26,7 +26,7 @@ export function isStale() {
   )
 }
 
-/** Whether both bundles are there, however old. */
+/** Whether all bundles are there, however old. */
 export function exist() {
   return Object.values(bundles).every((file) => modified(file) > 0)
 }
@@ -39,7 +39,7 @@ function newest(directories) {
   let latest = modified(join(top, 'package.json'))
   for (const directory of directories) {
     for (const entry of readdirSync(directory, { withFileTypes: true, recursive: true })) {
-      if (!entry.isFile() || !/\.(ts|mjs|eta)$/.test(entry.name)) continue
+      if (!entry.isFile() || !/\.(ts|mjs)$/.test(entry.name)) continue
       latest = Math.max(latest, modified(join(entry.parentPath ?? entry.path, entry.name)))
     }
   }
@@ -71,7 +71,6 @@ export async function build() {
       splitting: true,
       external: ['esbuild', 'koffi', 'vitest'],
       outExtension: { '.js': '.mjs' },
-      loader: { '.eta': 'text' },
       // What a failing cell names is a line of a suite.
       sourcemap: true,
       sourcesContent: false,

@@ -12,9 +12,8 @@ export interface Module {
 
 /**
  * The modules of a kernel that provide what is named, each after those it depends on. What is built into the
- * kernel is left out. `directory` holds `kernel/`, and `modules.builtin`
- * where the package has it. Throws UsageError, with `release`
- * in the sentence, for one that the kernel does not have.
+ * kernel is left out. `directory` holds `kernel/`, and `modules.builtin` where the package has it. Throws
+ * UsageError, with `release` in the sentence, for one that the kernel does not have.
  */
 export async function loadModules(
   directory: string,

@@ -5,12 +5,10 @@ import { delimiter, join } from 'node:path'
 const PACKAGES = {
   'apt-get': 'apt',
   'apt-cache': 'apt',
-  'apt-config': 'apt',
   bc: 'bc',
   bison: 'bison',
   busybox: 'busybox-static',
   cp: 'coreutils',
-  dpkg: 'dpkg',
   'dpkg-deb': 'dpkg',
   'dpkg-query': 'dpkg',
   flex: 'flex',
