@@ -184,7 +184,7 @@ export interface Unruled {
   reason: string
 }
 
-/** The rules of one area of the catalogue, in the order of their numbers; one file of suites/. */
+/** The rules of one area of the catalogue, in the order of their numbers; one suite file. */
 export interface Area {
   /** Lower-case name, dot-free: a suite's name in the reports. */
   readonly name: string
