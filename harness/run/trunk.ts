@@ -7,7 +7,7 @@ import type { IpcNamespace } from '../link/ipc-namespace.ts'
 import { CellRecord, type Member, makeMember } from '../link/member.ts'
 import { Process } from '../link/process.ts'
 import { CLONE, type Flag, PR_SET_CHILD_SUBREAPER } from '../probe/constants.ts'
-import { probeEnvironment, rootProgram } from '../ways/program.ts'
+import { LAST_WORDS_MS, probeEnvironment, rootProgram } from '../ways/program.ts'
 import { writeMaps } from '../ways/user-map.ts'
 import { makePrivate } from '../ways/way-in.ts'
 
@@ -52,7 +52,9 @@ export class Trunk {
     try {
       await root.must('ping', [])
     } catch {
+      const hangs = setTimeout(() => child.kill('SIGKILL'), LAST_WORDS_MS)
       await over
+      clearTimeout(hangs)
       await hub.close()
       throw new HarnessError(`the probe does not start: ${hub.stderr.trim() || 'it ended without a word'}`)
     }

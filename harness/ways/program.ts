@@ -24,6 +24,9 @@ export function rootProgram(socketPath: string, token: string): string[] {
   return [process.execPath, ...PROLIFIC, program(), socketPath, token, 'rehearse']
 }
 
+/** How long, in milliseconds, a program that does not answer may take to end and say why. */
+export const LAST_WORDS_MS = 1000
+
 function program(): string {
   return join(projectTop(), 'dist/probe.cjs')
 }

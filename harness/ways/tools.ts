@@ -3,7 +3,7 @@ import { HarnessError } from '../link/failure.ts'
 import { type Member, makeMember } from '../link/member.ts'
 import { Process } from '../link/process.ts'
 import { type Flag, NS_FILE } from '../probe/constants.ts'
-import { probeEnvironment, probeProgram } from './program.ts'
+import { LAST_WORDS_MS, probeEnvironment, probeProgram } from './program.ts'
 
 /** Options of unshare(1) and nsenter(1) for each flag. */
 function option(tool: 'unshare(1)' | 'nsenter(1)', flag: Flag): string[] {
@@ -46,8 +46,9 @@ export async function startWithTool(
     cleanup: true,
   })
   let complaint = ''
-  const over = started.then(({ exitCode, stderr, code }) => {
-    complaint = code === 'ENOENT' ? 'not installed' : `ended with ${exitCode}: ${stderr.slice(0, 300)}`
+  const over = started.then(({ exitCode, signal, stderr, code }) => {
+    complaint =
+      code === 'ENOENT' ? 'not installed' : `ended with ${exitCode ?? signal}: ${stderr.slice(0, 300)}`
     link.end('died')
   })
   const ipc = flags.includes('NEWIPC') ? { name: `of ${name}` } : creator.process.ipc
@@ -59,7 +60,10 @@ export async function startWithTool(
   try {
     await member.ping()
   } catch {
+    // What hangs never says why: it has a moment to end by itself.
+    const hangs = setTimeout(process.onEnd, LAST_WORDS_MS)
     await over
+    clearTimeout(hangs)
     throw new HarnessError(`set-up failed: ${command} ${words.slice(0, 6).join(' ')} … ${complaint}`)
   }
   return member
