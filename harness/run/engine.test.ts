@@ -174,6 +174,18 @@ describe.skipIf(!privileged)('the engine (needs CAP_SYS_ADMIN)', () => {
     expect(verdicts(results)).toEqual(['error'])
   })
 
+  test('what was seen stays true: a second try that breaks takes no failure back', async () => {
+    const tries: Record<string, number> = {}
+    const results = await comparison(async ({ arm, initial }) => {
+      await initial()
+      tries[arm] = (tries[arm] ?? 0) + 1
+      if (tries[arm] === 1) return { done: false }
+      throw new TypeError('no such thing')
+    })
+    expect(verdicts(results)).toEqual(['fail'])
+    expect(results[0]?.observed).toBe('done: false')
+  })
+
   test('a probe that dies is an error that names the call it died in', async () => {
     const results = await comparison(async ({ outer }) => {
       const child = await outer.spawn('child')

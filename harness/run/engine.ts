@@ -3,7 +3,7 @@ import { flagNames } from '../link/describe.ts'
 import { HarnessError, SetUpRefused } from '../link/failure.ts'
 import type { Hub } from '../link/hub.ts'
 import { CellRecord, type Member, makeMember } from '../link/member.ts'
-import type { CellResult } from '../results/model.ts'
+import type { CellResult, EvidenceStep } from '../results/model.ts'
 import type { Cell } from '../rules/expand.ts'
 import { makeFresh } from '../rules/fresh.ts'
 import { judge } from '../rules/judge.ts'
@@ -57,7 +57,7 @@ export class Engine {
     this.#requestLimit = options.requestLimit
   }
 
-  /** Starts all the cells, many at once; gives each one's result by its id. No result ever rejects. */
+  /** Starts all the cells, many at once; gives each one's result by its id. Only a defect of ours rejects. */
   start(cells: readonly Cell[]): ReadonlyMap<string, Promise<CellResult>> {
     const results = new Map<string, Deferred<CellResult>>()
     for (const cell of cells) results.set(cell.id, deferred())
@@ -103,7 +103,7 @@ export class Engine {
           ...partial,
           ms: round(performance.now() - started),
         })
-      let record = new CellRecord()
+      let records: CellRecord[] = []
       try {
         const trunk = await this.#liveTrunk()
         const lacking = await this.#lacking(cell)
@@ -111,35 +111,35 @@ export class Engine {
           finish({ verdict: 'skip', reason: lacking })
           continue
         }
-        const attempt = async (): Promise<Outcome> => {
+        const attempt = async (): Promise<Outcome & { records: CellRecord[] }> => {
           if (cell.rule.kind === 'visibility') {
             if (world && !world.sound()) await leave()
             world ??= await makePair(trunk, cell)
           }
-          record = new CellRecord()
-          return limited(this.#experiment(trunk, cell, record, world), cell, trunk.hub.pace)
+          const record = new CellRecord()
+          records = world ? [world.record, record] : [record]
+          const experiment = this.#experiment(trunk, cell, record, world)
+          return { ...(await limited(experiment, cell, trunk.hub.pace)), records }
         }
         let outcome = await attempt()
         for (let more = CHANCES - 1; more > 0 && outcome.verdict === 'fail' && outcome.inInitial; more -= 1) {
           await leave()
-          const again = await attempt()
+          // What was seen stays true: a try that breaks takes nothing of it back.
+          const again = await attempt().catch(() => outcome)
           outcome = again.verdict === 'pass' ? { ...again, note: coincidence(outcome, again) } : again
         }
         // Thousands of passing cells need none: one of each rule and arm shows what is done.
         const evidence =
-          outcome.verdict !== 'pass' || shown.has(cell)
-            ? { evidence: [...(world?.record.evidence() ?? []), ...record.evidence()] }
-            : {}
-        const { inInitial: _, ...judged } = outcome
+          outcome.verdict !== 'pass' || shown.has(cell) ? { evidence: evidenceOf(outcome.records) } : {}
+        const { inInitial: _, records: __, ...judged } = outcome
         finish({ ...judged, ...evidence, ...byHand(cell, outcome.verdict) })
         if (outcome.verdict === 'fail') this.#learnHaste(trunk.hub, performance.now() - started)
         if (outcome.verdict !== 'pass') await leave()
       } catch (problem) {
         const lacking = problem instanceof SetUpRefused ? await this.#lackedBy(problem) : undefined
         if (lacking === undefined) {
-          const evidence = [...(world?.record.evidence() ?? []), ...record.evidence()]
           const reason = problem instanceof HarnessError ? problem.message : unexpected(problem)
-          finish({ verdict: 'error', reason, evidence })
+          finish({ verdict: 'error', reason, evidence: evidenceOf(records) })
         } else finish({ verdict: 'skip', reason: lacking })
         await leave()
       }
@@ -347,6 +347,10 @@ function coincidence(before: Outcome, now: Outcome): string {
 
 function byHand(cell: Cell, verdict: string): { byHand?: string[] } {
   return verdict === 'fail' && cell.rule.byHand ? { byHand: [...cell.rule.byHand] } : {}
+}
+
+function evidenceOf(records: readonly CellRecord[]): EvidenceStep[] {
+  return records.flatMap((record) => record.evidence())
 }
 
 function withoutReason({ reason: _, ...cell }: CellResult): CellResult {
