@@ -108,6 +108,7 @@ describe('bad input is one sentence and status 2', () => {
     ['way in', ['run', '--via', 'teleport'], /unknown way in "teleport"/],
     ['report', ['run', '--report', 'pdf'], /unknown report "pdf"/],
     ['shard', ['run', '--shard', '3/2'], /--shard takes I\/N/],
+    ['shard of three parts', ['run', '--shard', '1/2/3'], /--shard takes I\/N/],
     ['known file', ['run', '--known', '/nonexistent'], /cannot read the known deviations in \/nonexistent/],
     ['output directory', ['run', '--rule', 'SVK-01', '--out', '/proc/nowhere'], /\/proc\/nowhere/],
   ]

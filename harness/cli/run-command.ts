@@ -169,9 +169,8 @@ function parse(words: readonly string[], formats: readonly string[]): Options {
 }
 
 function parseShard(text: string): [number, number] {
-  const [part, of] = text.split('/').map(Number)
-  if (!part || !of || !Number.isInteger(part) || !Number.isInteger(of) || part < 1 || part > of)
-    throw new UsageError(`--shard takes I/N with I from 1 to N, not "${text}"`)
+  const [, part, of] = (/^(\d+)\/(\d+)$/.exec(text) ?? []).map(Number)
+  if (!part || !of || part > of) throw new UsageError(`--shard takes I/N with I from 1 to N, not "${text}"`)
   return [part, of]
 }
 
