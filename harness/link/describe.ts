@@ -26,6 +26,7 @@ import {
   SEM_UNDO,
   SHM_HUGETLB,
 } from '../probe/constants.ts'
+import type { OperationName } from '../probe/operations/index.ts'
 import type { SemaphoreStep } from '../probe/operations/sysv-sem.ts'
 import { Failure } from './failure.ts'
 
@@ -76,7 +77,13 @@ const step: Show = (value) => {
 const steps: Show = (value) => `{${(value as SemaphoreStep[]).map(step).join(', ')}}`
 
 /** C name of an operation where it is not the operation's own, and how its arguments are shown. */
-const shown: Readonly<Record<string, { name?: string; args?: Show[]; fixed?: string[] }>> = {
+interface How {
+  name?: string
+  args?: Show[]
+  fixed?: string[]
+}
+
+const shown: Readonly<Record<string, How>> = {
   msgget: { args: [key, getFlags] },
   msgsnd: { args: [bare, bare, plain, messageFlags] },
   msgrcv: { args: [bare, bare, bare, messageFlags] },
@@ -116,7 +123,7 @@ const shown: Readonly<Record<string, { name?: string; args?: Show[]; fixed?: str
   cloneFunction: { name: 'clone', args: [cloneFlags, bare] },
   cloneWithPid: { name: 'clone3 set_tid', args: [cloneFlags] },
   mount: { args: [plain, plain, plain, mountFlags, plain] },
-}
+} satisfies Partial<Record<OperationName | 'clone3', How>>
 
 /** One call as a person reads it, without the operation's name: its arguments. */
 export function describeArguments(operation: string, args: readonly unknown[]): string {

@@ -310,10 +310,10 @@ class MemberCore {
 const STARTING_LIMIT_MS = 50_000
 
 /** Operations that change the mount namespace. */
-const MOUNTING: ReadonlySet<string> = new Set(['mount', 'umount', 'move_mount'])
+const MOUNTING: ReadonlySet<string> = new Set<OperationName>(['mount', 'umount', 'move_mount'])
 
 /** Operations whose effect on a process `reset` cannot undo. */
-const TAINTING: ReadonlySet<string> = new Set([
+const TAINTING: ReadonlySet<string> = new Set<OperationName>([
   'setns',
   'setresuid',
   'setresgid',
