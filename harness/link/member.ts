@@ -188,7 +188,7 @@ class MemberCore {
     // Whoever asks for it sees the rejection; a cell that ends while its member is blocked does not.
     returned.catch(() => undefined)
     const where = await notice.began
-    const deadline = performance.now() + 5000
+    const deadline = performance.now() + FALLING_ASLEEP_MS * this.process.hub.pace
     while (state === 'blocked' && !sleeping(where)) {
       if (performance.now() > deadline) throw new HarnessError(`${describe()}: neither blocked nor returned`)
       await setImmediate()
@@ -305,6 +305,9 @@ class MemberCore {
     }
   }
 }
+
+/** How long a call that is meant to block may take until its thread sleeps, at pace 1. */
+const FALLING_ASLEEP_MS = 5000
 
 /** Limit of execve(2) of the probe: a Node that starts on a loaded machine takes its time. */
 const STARTING_LIMIT_MS = 50_000
