@@ -64,6 +64,7 @@ function onlyReason(rule: RuleResult): string {
   return reasons.size === 1 ? [...reasons].join('') : 'see its cells'
 }
 
+/** Unlike a rule's: one known deviation does not make a SKIP of an area in which other rules passed. */
 function stateOfAll(rules: readonly RuleResult[]): State {
   const order: readonly State[] = ['fail', 'error', 'pass', 'known', 'skip']
   return order.find((state) => rules.some((rule) => rule.state === state)) ?? 'skip'

@@ -4,14 +4,14 @@ import { fileURLToPath } from 'node:url'
 import { projectTop } from '../ways/program.ts'
 
 /** A line of a suite file. */
-export interface Place {
+export interface SuiteLine {
   /** Relative to the project's top level. */
   file: string
   line: number
 }
 
 /** The first place in suites/ that a stack names, itself or through the source map of a bundle. */
-export function placeIn(stack: string): Place | undefined {
+export function placeIn(stack: string): SuiteLine | undefined {
   for (const row of stack.split('\n')) {
     const [, address = '', line = '', column = ''] = /((?:file:\/\/|\/)[^\s()]+):(\d+):(\d+)/.exec(row) ?? []
     if (address === '') continue
@@ -28,7 +28,7 @@ export function placeIn(stack: string): Place | undefined {
 }
 
 /** The place in suites/ from where the caller was called. */
-export function whereDefined(): Place {
+export function whereDefined(): SuiteLine {
   const { stackTraceLimit } = Error
   Error.stackTraceLimit = 12
   const stack = new Error('where').stack ?? ''
