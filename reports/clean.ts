@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from 'node:util'
 
-// With the flag u only halves without their partner match. (toWellFormed is younger than our ES2023.)
+// With the flag u only halves without their partner match. (toWellFormed is ES2024, and we keep to ES2023.)
 const LONE_SURROGATE = /\p{Surrogate}/gu
 
 /**

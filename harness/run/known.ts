@@ -40,7 +40,8 @@ export function readKnown(path: string): KnownDeviationEntry[] {
   try {
     content = JSON.parse(readFileSync(path, 'utf8'))
   } catch (problem) {
-    throw new UsageError(`cannot read the known deviations in ${path}: ${String(problem)}`)
+    const why = problem instanceof Error ? problem.message : String(problem)
+    throw new UsageError(`cannot read the known deviations in ${path}: ${why}`)
   }
   const parsed = file.safeParse(content)
   if (parsed.success) return parsed.data.deviations
