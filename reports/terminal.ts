@@ -118,7 +118,8 @@ function reasons(title: string, list: readonly Reason[], width: number): string 
     const text = wrap(cleanLine(reason) + example, width - first.length)
     return text.map((line, place) => (place === 0 ? first : ' '.repeat(first.length)) + line)
   })
-  return [`${title} (${list.reduce((sum, { cells }) => sum + cells.length, 0)} cells)`, ...lines].join('\n')
+  const total = list.reduce((sum, { cells }) => sum + cells.length, 0)
+  return [`${title} (${count(total, 'cell')})`, ...lines].join('\n')
 }
 
 function exampleOf(cells: readonly CellResult[]): string {
