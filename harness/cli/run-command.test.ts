@@ -263,6 +263,26 @@ describe.skipIf(!privileged)('a run (needs CAP_SYS_ADMIN)', () => {
     await nothingLeft()
   })
 
+  test("works where /proc is that of another pid namespace, where its numbers are others' processes", async () => {
+    const out = join(scratch, 'procfs')
+    const words = [
+      'run',
+      '--profile',
+      'quick',
+      '--rule',
+      'NOT-03',
+      '--rule',
+      'NOT-07',
+      '--rule',
+      'PID-01',
+      '--out',
+      out,
+    ]
+    const { status } = await run(words, { within: ['unshare', '--pid', '--fork'] })
+    expect(results(out).summary).toMatchObject({ fail: 0, skip: 0, error: 0 })
+    expect(status).toBe(0)
+  })
+
   test('a worker that is killed is a broken run, and its cells are errors', async () => {
     const out = join(scratch, 'worker')
     const { child, ended, progress } = start(['run', '--area', 'svk', '--out', out])

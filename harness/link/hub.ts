@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -186,6 +186,8 @@ export class Hub {
   haste = 1
   /** The last of what the probes of this tree wrote to standard error. */
   stderr = ''
+  /** Reads a file of procfs, in which the probes have the numbers that they know of themselves. */
+  readProc: (path: string) => Promise<string> = async (path) => readFileSync(path, 'latin1')
 
   private constructor(directory: string, server: Server, requestLimit: number) {
     this.directory = directory

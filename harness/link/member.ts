@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { setImmediate } from 'node:timers/promises'
 import { CLONE, type Flag, IPC_CREAT, IPC_PRIVATE, O_CREAT } from '../probe/constants.ts'
 import type { OperationName, Operations } from '../probe/operations/index.ts'
@@ -7,7 +6,7 @@ import type { EvidenceStep } from '../results/model.ts'
 import { deferred } from './deferred.ts'
 import { describeArguments, describeCall, describeName, text } from './describe.ts'
 import { Failure, failed, HarnessError, type Outcome, SetUpRefused } from './failure.ts'
-import type { Answer } from './hub.ts'
+import type { Answer, Hub } from './hub.ts'
 import type { IpcNamespace } from './ipc-namespace.ts'
 import type { Process } from './process.ts'
 
@@ -189,7 +188,7 @@ class MemberCore {
     returned.catch(() => undefined)
     const where = await notice.began
     const deadline = performance.now() + FALLING_ASLEEP_MS * this.process.hub.pace
-    while (state === 'blocked' && !sleeping(where)) {
+    while (state === 'blocked' && !(await sleeping(this.process.hub, where))) {
       if (performance.now() > deadline) throw new HarnessError(`${describe()}: neither blocked nor returned`)
       await setImmediate()
     }
@@ -398,9 +397,9 @@ function madeBy(operation: string, args: readonly unknown[]): MadeObject | undef
 }
 
 /** Whether the thread at this place below /proc sleeps; a probe says where it is before it blocks. */
-function sleeping(where: string): boolean {
+async function sleeping({ readProc }: Hub, where: string): Promise<boolean> {
   try {
-    const stat = readFileSync(`/proc/${where}/stat`, 'latin1')
+    const stat = await readProc(`/proc/${where}/stat`)
     return stat.slice(stat.lastIndexOf(')') + 2, stat.lastIndexOf(')') + 3) === 'S'
   } catch {
     return false

@@ -60,6 +60,7 @@ export class Trunk {
     }
     hub.pace = paceOf(performance.now() - started)
     const member = makeMember('root', root, new CellRecord())
+    await haveOwnProcfs(member)
     const janitor = (await member.spawn('janitor', [], { outlive: true })).process
     await janitor.must('becomeJanitor', [ledgerDirectory(), hub.directory])
     initial.announce = (object) => ignore(janitor.call('announce', [object]))
@@ -147,6 +148,25 @@ export class Trunk {
     member.process.tainted = false
     return member.process
   }
+}
+
+/**
+ * After `unshare --pid` without `--mount-proc` /proc has the numbers of another pid namespace, and everything that is
+ * looked up or signalled by them is some other process or none: a procfs of the root's own, where nobody else sees
+ * it, not even the harness.
+ */
+async function haveOwnProcfs(member: Member): Promise<void> {
+  const self = await member.try.readlink('/proc/self')
+  if (failed(self) || self === String(await member.getpid())) return
+  const apart = await member.try.unshare(CLONE.NEWNS)
+  if (!failed(apart)) await makePrivate(member)
+  const mounted = failed(apart) ? apart : await member.try.mount('proc', '/proc', 'proc')
+  if (failed(mounted))
+    throw new HarnessError(
+      `/proc is that of another pid namespace and no other can be mounted (${mounted}): run it where /proc is its own, as unshare --mount-proc has it`,
+    )
+  const { process } = member
+  process.hub.readProc = async (path) => String(await process.must('readFile', [path]))
 }
 
 async function isPrivileged(member: Member): Promise<boolean> {
