@@ -1,8 +1,16 @@
 /** Who counts as the one that acted: the dead, threads, and a process that undoes: PID-04, PID-06, PID-08. */
+import { type Ending, endMembership } from '../../fixtures/leaving.ts'
 import type { SystemVKind } from '../../fixtures/objects.ts'
-import { type Area, type Flag, IPC_CREAT, IPC_EXCL, oneOf, SEM_UNDO } from '../../fixtures/rules.ts'
+import { type Area, type Flag, IPC_CREAT, IPC_EXCL, oneOf, procPid, SEM_UNDO } from '../../fixtures/rules.ts'
 import { withThread } from '../../fixtures/threads.ts'
 import { REMEMBERING } from './fields.ts'
+
+/** How a process gives back what it did to a semaphore, by its end or by leaving the IPC namespace. */
+const UNDOING: Readonly<Record<string, Ending>> = {
+  undo: 'exit',
+  'undo by unshare': 'unshare',
+  'undo by setns': 'setns',
+}
 
 const FLAG_SETS: readonly (readonly Flag[])[] = [[], ['NEWPID']]
 
@@ -11,21 +19,30 @@ const PATIENCE_MS = 8000
 
 export function addActors(pid: Area): void {
   pid.comparison('PID-04', {
-    says: 'an object remembers the pid of who acted last after that process is dead',
+    says: 'an object remembers the pid of who acted last after that process is dead, for each pid namespace its number there',
     source: ['msgctl(2)', 'semctl(2)', 'shmctl(2)', 'ipc/util.h: ipc_update_pid'],
-    needs: ['SYSVIPC', 'PID_NS'],
+    needs: ['SYSVIPC', 'PID_NS', 'CAP_SYS_PTRACE'],
     since: '4.17',
     variants: ['shm', 'msg', 'sem'],
     flags: FLAG_SETS,
     arms: { treatment: 'the process is dead', control: 'it lives' },
     async experiment({ outer, arm, flags, variant, fresh }) {
       const how = REMEMBERING[variant as SystemVKind]
-      const mortal = await outer.spawn('mortal', flags)
+      // Its number is another one in its own pid namespace than outside, and in a third it has none.
+      const parent = await outer.spawn('parent', ['NEWPID'])
+      const stranger = await outer.spawn('stranger', ['NEWPID'])
+      const mortal = await parent.spawn('mortal', flags)
+      const numbers = { outer: Number(await procPid(mortal)), parent: mortal.pid, stranger: 0 }
       const object = await how.make(mortal, fresh.key())
       for (const act of Object.values(how.acts)) await act(mortal, object)
-      const before = await how.pids(outer, object)
+      const seenBy = async () => ({
+        outer: await how.pids(outer, object),
+        parent: await how.pids(parent, object),
+        stranger: await how.pids(stranger, object),
+      })
+      const before = await seenBy()
       if (arm === 'treatment') await mortal.exitAndReap()
-      return { number: mortal.pid, before, after: await how.pids(outer, object) }
+      return { numbers, before, after: await seenBy() }
     },
     treatment: (seen) => everyField(seen),
     control: (seen) => everyField(seen),
@@ -48,6 +65,9 @@ export function addActors(pid: Area): void {
         for (const act of Object.values(how.acts)) await act(worker, object)
         seen[kind] = await how.pids(outer, object)
       }
+      const valued = await REMEMBERING.sem.make(outer, fresh.key())
+      await worker.semctlSetAll(valued, [1, 2, 3])
+      const setAll = await REMEMBERING.sem.pids(outer, valued)
       // A message handed to a receiver that already waits.
       const queue = await REMEMBERING.msg.make(outer, fresh.key())
       const waiting = await worker.block.msgrcv(queue, 64, 0, 0)
@@ -56,25 +76,26 @@ export function addActors(pid: Area): void {
       const { lrpid } = await outer.msgctlStat(queue)
       if (arm === 'treatment')
         note(`lrpid of a waiting receiver is its ${lrpid === ids.thread ? 'thread' : 'process'} id`)
-      return { ids, ...seen, lrpid }
+      return { ids, ...seen, setAll, lrpid }
     },
     treatment: ({ ids }) => ({ ...oneProcess(ids.process), lrpid: oneOf(ids.thread, ids.process) }),
     control: ({ ids }) => ({ ...oneProcess(ids.process), lrpid: ids.process }),
   })
 
   pid.comparison('PID-08', {
-    says: 'a semaphore’s pid is also that of who set it by SETVAL or SETALL, and of the process whose end undid its operation',
+    says: 'a semaphore’s pid is also that of who set it by SETVAL or SETALL, and of the process whose end, or leaving of the IPC namespace, undid its operation',
     source: ['semctl(2) NOTES', 'ipc/sem.c: semctl_setval, semctl_main, exit_sem'],
     needs: ['SYSVIPC', 'PID_NS'],
     since: '4.6',
-    variants: ['SETVAL', 'SETALL', 'undo'],
+    variants: ['SETVAL', 'SETALL', ...Object.keys(UNDOING)],
     flags: FLAG_SETS,
     arms: { treatment: 'after it', control: 'without it' },
     async experiment({ outer, arm, flags, variant, fresh }) {
       const set = await outer.semget(fresh.key(), 2, IPC_CREAT | IPC_EXCL | 0o600)
       const other = await outer.spawn('other')
       const setter = await outer.spawn('setter', flags)
-      if (variant === 'undo')
+      const undoing = UNDOING[variant]
+      if (undoing)
         await setter.semop(set, [{ index: 0, change: 1, flags: arm === 'treatment' ? SEM_UNDO : 0 }])
       await other.semop(set, [
         { index: 0, change: 1 },
@@ -82,7 +103,7 @@ export function addActors(pid: Area): void {
       ])
       const before = [await outer.semctlGet(set, 0, 'GETPID'), await outer.semctlGet(set, 1, 'GETPID')]
       const inside = await setter.semctlGet(set, 0, 'GETPID')
-      if (variant === 'undo') await setter.exitAndReap()
+      if (undoing) await endMembership(setter, undoing)
       else if (arm === 'treatment') {
         if (variant === 'SETVAL') await setter.semctlSetValue(set, 0, 7)
         else await setter.semctlSetAll(set, [7, 8])
@@ -98,20 +119,28 @@ export function addActors(pid: Area): void {
     treatment: ({ numbers: { setter, other } }, { variant, flags }) => ({
       before: [other, other],
       inside: flags.includes('NEWPID') ? 0 : other,
-      values: { SETVAL: [7, 1], SETALL: [7, 8], undo: [1, 1] }[variant],
+      values: { SETVAL: [7, 1], SETALL: [7, 8] }[variant] ?? [1, 1],
       after: variant === 'SETALL' ? [setter, setter] : [setter, other],
     }),
     control: ({ numbers: { other } }, { variant, flags }) => ({
       before: [other, other],
       inside: flags.includes('NEWPID') ? 0 : other,
-      values: variant === 'undo' ? [2, 1] : [1, 1],
+      values: variant in UNDOING ? [2, 1] : [1, 1],
       after: [other, other],
     }),
   })
 }
 
-function everyField({ number, before }: { number: number; before: Readonly<Record<string, number>> }) {
-  const all = Object.fromEntries(Object.keys(before).map((field) => [field, number]))
+type Pids = Readonly<Record<string, number>>
+
+/** Every field is the mortal's number, as the pid namespace of who looks has it. */
+function everyField({ numbers, before }: { numbers: Pids; before: Readonly<Record<string, Pids>> }) {
+  const all = Object.fromEntries(
+    Object.entries(before).map(([who, fields]) => [
+      who,
+      Object.fromEntries(Object.keys(fields).map((field) => [field, numbers[who]])),
+    ]),
+  )
   return { before: all, after: all }
 }
 
@@ -120,5 +149,6 @@ function oneProcess(number: number) {
     shm: { cpid: number, lpid: number },
     msg: { lspid: number, lrpid: number },
     sem: { first: number, second: number, third: number },
+    setAll: { first: number, second: number, third: number },
   }
 }

@@ -22,9 +22,17 @@ interface Remembering {
   find(member: Member, key: number): ReturnType<Member['try']['msgget']>
   /** Each of the acts after which the object remembers the actor, and the field that does. */
   readonly acts: Readonly<Record<string, (member: Member, id: number) => Promise<unknown>>>
+  /** A call that has to wait until the feeder acts, and the field that remembers the one who waited. */
+  readonly waiting?: {
+    field: string
+    act(waiter: Member, feeder: Member, id: number): Promise<unknown>
+  }
   /** All fields as the member sees them. */
   pids(member: Member, id: number): Promise<Readonly<Record<string, number>>>
 }
+
+/** What is waited for happens at once. */
+const PATIENCE_MS = 8000
 
 async function attachAndDetach(member: Member, id: number): Promise<void> {
   await member.shmdt(await member.shmat(id))
@@ -48,6 +56,14 @@ export const REMEMBERING: Readonly<Record<SystemVKind, Remembering>> = {
       lspid: (member, id) => member.msgsnd(id, 1, 'x', IPC_NOWAIT),
       lrpid: (member, id) => member.msgrcv(id, 64, 0, IPC_NOWAIT),
     },
+    waiting: {
+      field: 'lrpid',
+      act: async (waiter, feeder, id) => {
+        const received = await waiter.block.msgrcv(id, 64, 0, 0)
+        await feeder.msgsnd(id, 1, 'handed over', IPC_NOWAIT)
+        return received.within(PATIENCE_MS)
+      },
+    },
     pids: async (member, id) => {
       const { lspid, lrpid } = await member.msgctlStat(id)
       return { lspid, lrpid }
@@ -60,6 +76,14 @@ export const REMEMBERING: Readonly<Record<SystemVKind, Remembering>> = {
       first: (member, id) => member.semop(id, [{ index: 0, change: 1 }]),
       second: (member, id) => member.semctlSetValue(id, 1, 1),
       third: (member, id) => member.semop(id, [{ index: 2, change: 0 }]),
+    },
+    waiting: {
+      field: 'first',
+      act: async (waiter, feeder, id) => {
+        const taken = await waiter.block.semop(id, [{ index: 0, change: -5 }])
+        await feeder.semop(id, [{ index: 0, change: 5 }])
+        return taken.within(PATIENCE_MS)
+      },
     },
     pids: async (member, id) => ({
       first: await member.semctlGet(id, 0, 'GETPID'),
@@ -145,7 +169,9 @@ const ROWS = [
 export function addFields(pid: Area): void {
   for (const [id, kind, what, place, page] of ROWS)
     pid.visibility(id, {
-      says: `${what} are numbers of the caller’s pid namespace, 0 where it has none, whatever the IPC namespaces`,
+      says: `${what} are numbers of the caller’s pid namespace, 0 where it has none, whatever the IPC namespaces${
+        REMEMBERING[kind].waiting ? ', also of one who had to wait' : ''
+      }`,
       source: [page, 'pid_namespaces(7)', place],
       needs: ['SYSVIPC', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'],
       initialNeeds: kind === 'shm' ? ['lasting segments'] : [],
@@ -167,11 +193,13 @@ export function addFields(pid: Area): void {
         const fresh0 = await look()
         for (const act of Object.values(how.acts)) await act(actor, object)
         const byActor = await look()
+        await how.waiting?.act(visitor, actor, object)
+        const byWaiter = await look()
         for (const act of Object.values(how.acts)) await act(visitor, object)
         const byObserver = await look()
         const deep = await deepBelow(world, visitor, how)
         await visitor.killAndReap()
-        return { object, numbers, found, fresh: fresh0, byActor, byObserver, ...deep }
+        return { object, numbers, found, fresh: fresh0, byActor, byWaiter, byObserver, ...deep }
       },
       shared: (seen) => ({ ...remembered(kind, seen.numbers), ...deepNumbers(seen), found: seen.object }),
       isolated: (seen) => ({ ...remembered(kind, seen.numbers), ...deepNumbers(seen), found: ENOENT }),
@@ -239,11 +267,16 @@ export function addFields(pid: Area): void {
   })
 }
 
-/** What each side must see before anybody acted, after the actor did, and after the observer's side did. */
+/**
+ * What each side must see before anybody acted, after the actor did, after the actor let the observer's side
+ * go on that waited for it, and after that side did.
+ */
 function remembered(kind: SystemVKind, { actor, observer }: Numbers) {
+  const { waiting } = REMEMBERING[kind]
   const all = (number: number) =>
     Object.fromEntries(Object.keys(REMEMBERING[kind].acts).map((field) => [field, number]))
   const made = (number: number) => (kind === 'shm' ? { cpid: number } : {})
+  const waiter = (number: number) => (waiting ? { [waiting.field]: number } : {})
   return {
     fresh: {
       actor: { ...made(actor.self), ...all(0) },
@@ -252,6 +285,10 @@ function remembered(kind: SystemVKind, { actor, observer }: Numbers) {
     byActor: {
       actor: { ...made(actor.self), ...all(actor.self) },
       observer: { ...made(observer.other), ...all(observer.other) },
+    },
+    byWaiter: {
+      actor: { ...made(actor.self), ...all(actor.self), ...waiter(actor.other) },
+      observer: { ...made(observer.other), ...all(observer.other), ...waiter(observer.self) },
     },
     byObserver: {
       actor: { ...made(actor.self), ...all(actor.other) },

@@ -12,6 +12,7 @@ import {
   ENOSPC,
   EPERM,
   type Flag,
+  failed,
   type Member,
   writeMaps,
 } from '../../fixtures/rules.ts'
@@ -164,8 +165,12 @@ export function addLeavingRules(und: Area): void {
   })
 
   und.comparison('UND-04', {
-    says: 'a setns or unshare that fails leaves the undo list as it was',
-    source: ['setns(2), unshare(2) ERRORS', 'kernel/nsproxy.c: SYSCALL setns', 'kernel/fork.c: ksys_unshare'],
+    says: 'a setns, unshare or clone that fails leaves the undo list as it was',
+    source: [
+      'setns(2), unshare(2), clone(2) ERRORS',
+      'kernel/nsproxy.c: SYSCALL setns',
+      'kernel/fork.c: ksys_unshare, copy_process',
+    ],
     needs: ['SYSVIPC', 'UTS_NS'],
     variants: Object.keys(REFUSALS),
     variantNeeds: Object.fromEntries(
@@ -228,6 +233,12 @@ interface Refusal {
   call(member: Member, world: ComparisonWorld, obstructed: boolean): Promise<unknown>
 }
 
+/** clone(2) into a new IPC namespace. Where it succeeds its maker stays: then it leaves by unshare. */
+async function cloneAndLeave(member: Member, bits = 0): Promise<unknown> {
+  const child = await member.trySpawn('child', ['NEWIPC'], { bits })
+  return failed(child) ? child : member.try.unshare(CLONE.NEWIPC)
+}
+
 /** Ways in which a call that would leave the namespace may fail. */
 const REFUSALS: Readonly<Record<string, Refusal>> = {
   'setns of the wrong type': {
@@ -287,6 +298,27 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
     call: async (member, _, obstructed) => {
       await member.writeFile('/proc/sys/user/max_uts_namespaces', obstructed ? '0' : '1')
       return member.try.unshare(CLONE.NEWIPC | CLONE.NEWUTS)
+    },
+  },
+  'clone without privilege': {
+    errno: EPERM,
+    call: async (member, _, obstructed) => {
+      if (obstructed) await member.setCapabilities([], true)
+      return cloneAndLeave(member)
+    },
+  },
+  'clone that shares the list across namespaces': {
+    errno: EINVAL,
+    call: (member, _, obstructed) => cloneAndLeave(member, obstructed ? CLONE.SYSVSEM : 0),
+  },
+  'clone beyond max_ipc_namespaces': {
+    errno: ENOSPC,
+    needs: ['UCOUNT_SYSCTL', 'USER_NS'],
+    flags: ['NEWUSER'],
+    call: async (member, _, obstructed) => {
+      // One for the child, and one to leave for.
+      await member.writeFile('/proc/sys/user/max_ipc_namespaces', obstructed ? '0' : '2')
+      return cloneAndLeave(member)
     },
   },
 }

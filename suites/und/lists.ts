@@ -3,7 +3,7 @@ import { twoOfOneIdentifier } from '../../fixtures/identifiers.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { SYSTEM_V } from '../../fixtures/objects.ts'
 import type { Elsewhere } from '../../fixtures/places.ts'
-import { type Area, CLONE, SEM_UNDO } from '../../fixtures/rules.ts'
+import { type Area, CLONE, type Flag, SEM_UNDO } from '../../fixtures/rules.ts'
 import { withThread } from '../../fixtures/threads.ts'
 import { makeSet, OPERATED, operate, UNDONE, valuesOf } from '../../fixtures/undo.ts'
 
@@ -119,11 +119,19 @@ export function addListRules(und: Area): void {
   })
 
   und.comparison('UND-08', {
-    says: 'the undo list is applied when the process ends, by exit, by a signal or with its pid namespace; it outlives execve, and a forked child has none of it',
+    says: 'the undo list is applied when the process ends, by exit, by a signal or with its pid namespace; it outlives execve, also that of a process with threads, and a forked child has none of it',
     source: ['semop(2) SEM_UNDO', 'ipc/sem.c: exit_sem, copy_semundo'],
     needs: ['SYSVIPC'],
-    variants: ['SIGKILL', 'exit', 'execve', 'fork', 'clone with CLONE_NEWIPC', 'end of the pid namespace'],
-    variantNeeds: { 'end of the pid namespace': ['PID_NS'] },
+    variants: [
+      'SIGKILL',
+      'exit',
+      'execve',
+      'fork',
+      'clone with CLONE_NEWIPC',
+      'clone with CLONE_NEWPID',
+      'end of the pid namespace',
+    ],
+    variantNeeds: { 'clone with CLONE_NEWPID': ['PID_NS'], 'end of the pid namespace': ['PID_NS'] },
     arms: { treatment: 'operations with SEM_UNDO', control: 'operations without' },
     async experiment({ outer, arm, variant, fresh }) {
       const id = await makeSet(outer, fresh.key())
@@ -132,10 +140,17 @@ export function addListRules(und: Area): void {
       const process = await parent.spawn('process')
       await operate(process, id, arm === 'treatment' ? SEM_UNDO : 0)
       const before = await valuesOf(outer, id)
-      if (variant === 'execve') await process.withThreads()
-      if (variant === 'fork' || variant === 'clone with CLONE_NEWIPC') {
-        const child = await process.spawn('child', variant === 'fork' ? [] : ['NEWIPC'])
+      if (variant === 'execve') {
+        // First by its only thread; the program that it becomes has two.
+        await process.withThreads('thread')
+        await process.withThreads()
+      }
+      if (variant === 'fork' || variant.startsWith('clone')) {
+        const flag = variant.split('CLONE_')[1] as Flag | undefined
+        const child = await process.spawn('child', flag ? [flag] : [])
         await child.exitAndReap()
+        // One that holds the list too would keep it from being applied at the end of the process.
+        await process.spawn('child that lives on', flag ? [flag] : [], { outlive: true })
       }
       const meanwhile = await valuesOf(outer, id)
       if (variant === 'exit') await process.exitAndReap()
