@@ -21,7 +21,7 @@ export function addActors(pid: Area): void {
   pid.comparison('PID-04', {
     says: 'an object remembers the pid of who acted last after that process is dead, for each pid namespace its number there',
     source: ['msgctl(2)', 'semctl(2)', 'shmctl(2)', 'ipc/util.h: ipc_update_pid'],
-    needs: ['SYSVIPC', 'PID_NS', 'CAP_SYS_PTRACE'],
+    needs: ['SYSVIPC', 'PID_NS'],
     since: '4.17',
     variants: ['shm', 'msg', 'sem'],
     flags: FLAG_SETS,
