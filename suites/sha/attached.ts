@@ -1,4 +1,5 @@
 /** Attached segments and the borders of IPC namespaces: memory, identifiers, counts. */
+import { ATTEMPTS } from '../../fixtures/identifiers.ts'
 import { DEPARTURES, type Departure, depart } from '../../fixtures/leaving.ts'
 import { mappingAt } from '../../fixtures/mappings.ts'
 import {
@@ -9,14 +10,19 @@ import {
   ENOENT,
   type Flag,
   failed,
+  having,
   IPC_CREAT,
   IPC_EXCL,
   type Member,
+  oneOf,
   procPid,
   SHM_DEST,
 } from '../../fixtures/rules.ts'
+import { readTable, tablePath } from '../../fixtures/sysvipc-table.ts'
 
 const BYTES = 4096
+/** A multiple of every page size. */
+const PIECE = 65536
 
 /** The flags of the cell in the treatment arm; the same without NEWIPC in the control arm. */
 function armFlags({ arm, flags }: ComparisonWorld): Flag[] {
@@ -47,6 +53,16 @@ const LEAVING_IN_BOTH_PLACES = IN_BOTH_PLACES.filter((variant) => !variant.start
 /** Pages of all segments of the member's IPC namespace. */
 async function pages(member: Member): Promise<number> {
   return (await member.shmctlUsage()).tot
+}
+
+/** Where the kernel has no /proc/sysvipc. */
+const NO_TABLE = 'no table'
+
+/** The segment's row in its namespace's table, for one that has no key any more. */
+async function rowOfId(member: Member, segment: number): Promise<unknown> {
+  if (!(await member.exists(tablePath('shm')))) return NO_TABLE
+  const rows = await readTable(member, tablePath('shm'))
+  return failed(rows) ? rows : (rows.find((row) => row.shmid === segment) ?? 'absent')
 }
 
 /** Adds the rules. */
@@ -100,7 +116,9 @@ export function attachedRules(sha: Area): void {
     variants: IN_BOTH_PLACES,
     async experiment(world) {
       const home = await homeOf(world)
-      // Not the first: identifier 0 could not be told from no number.
+      // Past the first round of indices, where identifier and index are one. Not in the initial namespace,
+      // which is others' too; there it is just not the first: 0 could not be told from no number.
+      if (!inInitial(world)) await home.burnIdentifiers('shm', ATTEMPTS)
       for (let burnt = 0; burnt < 3; burnt += 1) await home.shmget(0, BYTES, IPC_CREAT | 0o600)
       const key = world.fresh.key()
       const segment = await home.shmget(key, BYTES, IPC_CREAT | IPC_EXCL | 0o600)
@@ -125,7 +143,7 @@ export function attachedRules(sha: Area): void {
   })
 
   sha.comparison('SHA-03', {
-    says: 'a segment’s attach count follows its attachments in every namespace: fork raises it; SIGKILL, exit, exec and shmdt lower it and note pid and time',
+    says: 'a segment’s attach count follows its attachments in every namespace: fork raises it and notes the pid; SIGKILL, exit, exec and shmdt lower it and note pid and time',
     source: ['shmctl(2) IPC_STAT', 'shmop(2)', 'ipc/shm.c: __shm_open, __shm_close'],
     needs: ['SYSVIPC', 'pidfd setns'],
     arms: { treatment: 'attached in another IPC namespace', control: 'attached in its own' },
@@ -178,6 +196,7 @@ export function attachedRules(sha: Area): void {
         left: left.nattch,
         noDetachYet: left.dtime,
         forked: forked.nattch,
+        forkNoted: forked.lpid === secondPid,
         killed: killed.nattch,
         killedNoted: killed.lpid === thirdPid && killed.dtime > 0,
         exited: exited.nattch,
@@ -197,32 +216,64 @@ export function attachedRules(sha: Area): void {
   })
 
   sha.comparison('SHA-04', {
-    says: 'shmdt works from every IPC namespace: the memory goes, the attach count falls, a second one is EINVAL',
-    source: ['shmop(2)', 'ipc/shm.c: ksys_shmdt'],
+    says: 'shmdt works from every IPC namespace: the memory goes, the attach count falls, a second one is EINVAL; an attachment in pieces counts once for each and goes as a whole, and one that was moved still counts',
+    source: ['shmop(2)', 'munmap(2)', 'mremap(2)', 'ipc/shm.c: ksys_shmdt, shm_open'],
     needs: ['SYSVIPC', 'pidfd setns'],
     arms: { treatment: 'from another IPC namespace', control: 'from its own' },
     flags: 'with NEWIPC',
     variants: IN_BOTH_PLACES,
     async experiment(world) {
       const home = await homeOf(world)
-      const segment = await home.shmget(world.fresh.key(), BYTES, IPC_CREAT | IPC_EXCL | 0o600)
+      const segment = await home.shmget(world.fresh.key(), 3 * PIECE, IPC_CREAT | IPC_EXCL | 0o600)
       await home.shmat(segment)
       const partner = await home.spawn('partner')
-      const memory = await partner.shmat(segment)
+      const [memory, split, remapped] = [
+        await partner.shmat(segment),
+        await partner.shmat(segment),
+        await partner.shmat(segment),
+      ]
       const moved = await depart(home, partner, departureOf(world), armFlags(world))
       const { nattch: before } = await home.shmctlStat(segment)
       const first = await moved.try.shmdt(memory)
       const second = await moved.try.shmdt(memory)
       const peek = await moved.try.peek(memory, 16)
-      const status = await home.try.shmctlStat(segment)
-      return { first, second, peek, lowered: failed(status) ? status : before - status.nattch }
+      const lowered = async () => {
+        const status = await home.try.shmctlStat(segment)
+        return failed(status) ? status : before - status.nattch
+      }
+      const detached = await lowered()
+      // One piece at its beginning and one at its end are left.
+      const hole = await moved.try.munmap(split + PIECE, PIECE)
+      const inPieces = await lowered()
+      const pieces = await moved.try.shmdt(split)
+      const left = [await moved.try.peek(split, 16), await moved.try.peek(split + 2 * PIECE, 16)]
+      const piecesDetached = await lowered()
+      const place = await moved.mmapShared(-1, 3 * PIECE)
+      const movedTo = await moved.try.mremap(remapped, 3 * PIECE, place)
+      const remapCounted = await lowered()
+      const movedDetached = await moved.try.shmdt(place)
+      return {
+        first,
+        second,
+        peek,
+        lowered: detached,
+        hole,
+        inPieces,
+        pieces,
+        left,
+        piecesDetached,
+        moved: movedTo === place,
+        remapCounted,
+        movedDetached,
+        allDetached: await lowered(),
+      }
     },
-    treatment: () => ({ first: 0, second: EINVAL, peek: EFAULT, lowered: 1 }),
-    control: () => ({ first: 0, second: EINVAL, peek: EFAULT, lowered: 1 }),
+    treatment: () => DETACHED,
+    control: () => DETACHED,
   })
 
   sha.comparison('SHA-05', {
-    says: 'a segment removed while only processes of other namespaces have it attached loses its key and stays, marked SHM_DEST, until the last of them detaches; its pages count in its own namespace all the time',
+    says: 'a segment removed while only processes of other namespaces have it attached loses its key and stays, marked SHM_DEST, until the last of them detaches, new attachments counted; its pages count in its own namespace all the time, and /proc/sysvipc/shm lists it there',
     source: ['shmctl(2) IPC_RMID', 'shmctl(2) SHM_INFO', 'ipc/shm.c: do_shm_rmid, shm_destroy'],
     needs: ['SYSVIPC', 'pidfd setns'],
     arms: { treatment: 'attached in another IPC namespace', control: 'attached nowhere' },
@@ -245,6 +296,13 @@ export function attachedRules(sha: Area): void {
       const removed = await home.try.shmctlRemove(segment)
       const status = await home.try.shmctlStat(segment)
       const byKey = await home.try.shmget(key, 0, 0)
+      const listed = await rowOfId(home, segment)
+      // A child born and an attachment made (shmctl(2) NOTES) after the removal.
+      const late = await holder.spawn('child born later')
+      const homes = await home.try.shmat(segment)
+      const lateAttached = await home.try.shmctlStat(segment)
+      if (!failed(homes)) await home.shmdt(homes)
+      await late.exitAndReap()
       await child.try.poke(memory, 'still shared')
       const content = await holder.try.peek(memory, 64)
       const successor = await home.try.shmget(key, BYTES, IPC_CREAT | IPC_EXCL | 0o600)
@@ -262,6 +320,8 @@ export function attachedRules(sha: Area): void {
               nattch: status.nattch,
             },
         byKey,
+        listed,
+        lateAttached: failed(lateAttached) ? lateAttached : lateAttached.nattch,
         content,
         another: !failed(successor) && successor !== segment,
         oneLeft: failed(oneLeft) ? oneLeft : oneLeft.nattch,
@@ -275,6 +335,8 @@ export function attachedRules(sha: Area): void {
       removed: 0,
       status: { key: 0, marked: true, nattch: 2 },
       byKey: ENOENT,
+      listed: oneOf(having({ key: 0, nattch: 2 }), NO_TABLE),
+      lateAttached: 4,
       content: 'still shared',
       another: true,
       oneLeft: 1,
@@ -356,11 +418,29 @@ const SHARED_MEMORY = {
   detached: 0,
 }
 
+/** How far the count has fallen: by one attachment, by one in two pieces, by one that was moved. */
+const DETACHED = {
+  first: 0,
+  second: EINVAL,
+  peek: EFAULT,
+  lowered: 1,
+  hole: 0,
+  inPieces: 0,
+  pieces: 0,
+  left: [EFAULT, EFAULT],
+  piecesDetached: 2,
+  moved: true,
+  remapCounted: 2,
+  movedDetached: 0,
+  allDetached: 3,
+}
+
 /** One attachment at home, those of holder and other, and those of three descendants. */
 const COUNTS = {
   left: 3,
   noDetachYet: 0,
   forked: 6,
+  forkNoted: true,
   killed: 5,
   killedNoted: true,
   exited: 4,

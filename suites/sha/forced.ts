@@ -194,7 +194,7 @@ export function forcedRules(sha: Area): void {
 
   sha.comparison('SHA-11', {
     // That the task is a thread, not a process, is in no manual page.
-    says: 'where shm_rmid_forced is 1 an unattached segment is destroyed when the task that made it ends; one that is attached then, when it is detached',
+    says: 'where shm_rmid_forced is 1 an unattached segment is destroyed when the task that made it ends, and not by its execve; one that is attached then, when it is detached',
     source: ['proc_sys_kernel(5) shm_rmid_forced', 'ipc/shm.c: exit_shm'],
     needs: ['SYSVIPC', 'shm_rmid_forced', 'PID_NS'],
     since: '3.1',
@@ -208,12 +208,13 @@ export function forcedRules(sha: Area): void {
       // In pid namespaces of their own both makers are pid 1: pids must not decide.
       const own: Flag[] = variant.includes('pid namespace') ? ['NEWPID'] : []
       const bystander = await home.spawn('bystander', own)
+      const keys = [fresh.key(), fresh.key(), fresh.key(), fresh.key()] as const
+      // Before the process becomes another program, where it needs threads: execve ends no task.
+      const bystanders = await makeSegment(bystander, keys[2])
       const maker =
         variant === 'exit of a thread' ? await withThread(bystander, 'maker') : await home.spawn('maker', own)
-      const keys = [fresh.key(), fresh.key(), fresh.key(), fresh.key()] as const
       const unattached = await makeSegment(maker, keys[0])
       const attached = await makeSegment(maker, keys[1])
-      const bystanders = await makeSegment(bystander, keys[2])
       const homes = await makeSegment(home, keys[3])
       const memory = await home.shmat(attached)
       const other = await home.spawn('other')

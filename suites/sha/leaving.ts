@@ -2,13 +2,15 @@
 import { FORCED_ARMS, FORCED_FILE, makeOrphan, makeSegment, segmentIs } from '../../fixtures/forced.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
-import { type Area, CLONE, cloneBits } from '../../fixtures/rules.ts'
+import { type Area, CLONE, cloneBits, type Flag } from '../../fixtures/rules.ts'
 import { withThread } from '../../fixtures/threads.ts'
 
 /** The variant where makers leave by CLONE_NEWIPC with one more flag each. */
 const BESIDE = 'makers with one more flag each'
 /** The variant where one thread of a process leaves, and the other stays. */
 const THREAD = 'one thread of a process'
+/** The variant where one call joins a UTS namespace as well. */
+const AND_UTS = 'setns by pidfd with CLONE_NEWUTS'
 const FLAGS_BESIDE = ['NEWNS', 'NEWPID', 'NEWUTS', 'NEWUSER'] as const
 
 /** Adds the rules. */
@@ -108,17 +110,20 @@ export function leavingRules(sha: Area): void {
     needs: ['SYSVIPC', 'shm_rmid_forced', 'pidfd setns'],
     since: '3.17',
     arms: { treatment: 'the maker left by setns', control: 'the maker left by unshare' },
-    variants: ['setns', 'setns by pidfd'],
+    variants: ['setns', 'setns by pidfd', AND_UTS],
+    variantNeeds: { [AND_UTS]: ['UTS_NS'] },
     async experiment({ outer, arm, variant, fresh }) {
       const home = await outer.spawn('home', ['NEWIPC'])
-      const elsewhere = await outer.spawn('elsewhere', ['NEWIPC'])
+      const flags: Flag[] = variant === AND_UTS ? ['NEWIPC', 'NEWUTS'] : ['NEWIPC']
+      const elsewhere = await outer.spawn('elsewhere', flags)
       const keys = [fresh.key(), fresh.key()] as const
       // A child of outer, as elsewhere is: a pidfd is opened by its number.
       const maker = await joinAs('maker', outer, home)
       const segment = await makeSegment(maker, keys[0])
       const orphan = await makeOrphan(home, keys[1])
-      if (arm === 'treatment') await joinIpc(maker, elsewhere, variant as 'setns' | 'setns by pidfd')
-      else await maker.unshare(CLONE.NEWIPC)
+      if (arm === 'control') await maker.unshare(cloneBits(flags))
+      else if (variant === 'setns') await joinIpc(maker, elsewhere)
+      else await maker.setns(await maker.pidfd_open(elsewhere.pid), cloneBits(flags))
       await home.writeFile(FORCED_FILE, '1')
       const seen = {
         segment: await segmentIs(home, segment, keys[0]),

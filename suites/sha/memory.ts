@@ -26,6 +26,8 @@ import { intoOwnUserNamespaces } from '../../fixtures/user-namespaces.ts'
 
 /** CAP_IPC_LOCK of a user namespace lifts no limit: only that of the initial one does. */
 const OWN_ROOT = 'IPC_RMID by root of a user namespace'
+/** A segment that is removed while attached is destroyed when it is detached. */
+const LAST_DETACH = 'shmdt after IPC_RMID'
 
 /** Adds the rules. */
 export function memoryRules(sha: Area): void {
@@ -96,7 +98,14 @@ export function memoryRules(sha: Area): void {
     needs: ['SYSVIPC', 'CAP_SETUID', 'CAP_KILL'],
     arms: { treatment: 'unlocked or destroyed', control: 'still locked' },
     flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWNS']],
-    variants: ['namespace’s end', 'IPC_RMID', 'SHM_UNLOCK', 'SHM_UNLOCK by another user', OWN_ROOT],
+    variants: [
+      'namespace’s end',
+      'IPC_RMID',
+      LAST_DETACH,
+      'SHM_UNLOCK',
+      'SHM_UNLOCK by another user',
+      OWN_ROOT,
+    ],
     variantNeeds: { [OWN_ROOT]: ['USER_NS'] },
     async experiment(world) {
       const { outer, enter, arm, variant, fresh, eventually } = world
@@ -125,9 +134,15 @@ export function memoryRules(sha: Area): void {
       const user = await asUser(second, 'user in second', uid)
       const elsewhere = await lock(user)
       const otherUser = await lock(await asUser(second, 'another user', fresh.uid()))
+      let whileAttached: unknown = 'never attached'
       if (arm === 'treatment') {
         if (variant === 'IPC_RMID' || variant === OWN_ROOT) await inFirst.shmctlRemove(segment)
-        else if (variant === 'SHM_UNLOCK') await inFirst.shmctlLock(segment, 'SHM_UNLOCK')
+        else if (variant === LAST_DETACH) {
+          const memory = await inFirst.shmat(segment)
+          await inFirst.shmctlRemove(segment)
+          whileAttached = await lock(inFirst)
+          await inFirst.shmdt(memory)
+        } else if (variant === 'SHM_UNLOCK') await inFirst.shmctlLock(segment, 'SHM_UNLOCK')
         else if (variant === 'SHM_UNLOCK by another user') {
           const owner = { uid: await first.geteuid(), gid: await first.getegid() }
           await inFirst.shmctlSet(segment, { ...owner, mode: 0o600 })
@@ -142,9 +157,16 @@ export function memoryRules(sha: Area): void {
         () => lock(outside),
         (seen) => arm === 'control' || !failed(seen),
       )
-      return { locked, again, elsewhere, otherUser, later }
+      return { locked, again, elsewhere, otherUser, whileAttached, later }
     },
-    treatment: () => ({ locked: 0, again: ENOMEM, elsewhere: ENOMEM, otherUser: 0, later: 0 }),
+    treatment: (_, { variant }) => ({
+      locked: 0,
+      again: ENOMEM,
+      elsewhere: ENOMEM,
+      otherUser: 0,
+      whileAttached: variant === LAST_DETACH ? ENOMEM : 'never attached',
+      later: 0,
+    }),
     control: () => ({ locked: 0, again: ENOMEM, elsewhere: ENOMEM, otherUser: 0, later: ENOMEM }),
   })
 

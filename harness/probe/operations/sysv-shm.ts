@@ -13,6 +13,9 @@ const libc = {
     'intptr_t mmap(uintptr_t address, size_t bytes, int protection, int flags, int descriptor, long offset)',
   ),
   munmap: bind<[number, number]>('int munmap(uintptr_t address, size_t bytes)'),
+  mremap: bind<[number, number, number, number, number]>(
+    'intptr_t mremap(uintptr_t old, size_t bytes, size_t newBytes, int flags, uintptr_t address)',
+  ),
   read: bind<[number, number, number]>('long read(int descriptor, uintptr_t memory, size_t bytes)'),
   write: bind<[number, number, number]>('long write(int descriptor, uintptr_t memory, size_t bytes)'),
   processVmReadv: bind<[number, Buffer, number, Buffer, number, number]>(
@@ -149,6 +152,8 @@ export const segmentOperations = {
     libc.mmap(0, bytes, writable ? 3 : 1, descriptor < 0 ? 0x21 : 0x01, descriptor, 0),
   /** munmap(2). */
   munmap: (address: number, bytes: number): number => libc.munmap(address, bytes),
+  /** mremap(2) MREMAP_MAYMOVE | MREMAP_FIXED: moves a mapping to an address, in place of what is there. */
+  mremap: (address: number, bytes: number, to: number): number => libc.mremap(address, bytes, bytes, 3, to),
   /** process_vm_readv(2): text in another process's memory up to the first NUL. */
   processVmReadv: (pid: number, address: number, bytes: number): string => {
     const text = Buffer.alloc(bytes)
