@@ -12,6 +12,8 @@ import {
 import { spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
 
 const FAMILIES = Object.keys(ACCESS)
+/** The namespace's owner is a user namespace inside another one. */
+const NESTED = ', two user namespaces deep'
 const IN_INITIAL = '0600 in the initial namespace'
 
 function kindOf({ variant }: ComparisonWorld): SystemVKind {
@@ -132,9 +134,14 @@ export function addPermissions(uns: Area): void {
     needs: ['SYSVIPC', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
     since: '3.8',
     variants: FAMILIES.flatMap((name) =>
-      ['all capabilities', 'CAP_IPC_OWNER', 'CAP_SYS_ADMIN', 'none', 'none, but owner'].map(
-        (rights) => `${name} with ${rights}`,
-      ),
+      [
+        'all capabilities',
+        'CAP_IPC_OWNER',
+        'CAP_SYS_ADMIN',
+        'none',
+        'none, but owner',
+        `all capabilities${NESTED}`,
+      ].map((rights) => `${name} with ${rights}`),
     ),
     flags: [['NEWUSER', 'NEWIPC']],
     via: SYSTEM_CALL_WAYS,
@@ -142,15 +149,21 @@ export function addPermissions(uns: Area): void {
     async experiment(world) {
       const { enter, arm, variant, flags, fresh } = world
       const family = familyOf(world)
-      const inner = await enter('inner', {
-        flags: arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWIPC'),
-      })
+      const own = arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWIPC')
+      const inner = variant.endsWith(NESTED)
+        ? await enter('inner', {
+            from: await enter('middle', { flags: ['NEWUSER'] }),
+            // From inside a user namespace nobody joins one beside it.
+            via: 'clone',
+            flags: own,
+          })
+        : await enter('inner', { flags: own })
       const maker = await inner.spawn('maker')
       if (!variant.endsWith('but owner')) await plainUser(maker, fresh.uid())
       const key = fresh.key()
       const object = await family.make(maker, key, 0)
       const user = await inner.spawn('user')
-      if (!variant.endsWith('all capabilities'))
+      if (!variant.includes('all capabilities'))
         await user.setCapabilities(
           variant.endsWith('CAP_IPC_OWNER')
             ? ['CAP_IPC_OWNER']
