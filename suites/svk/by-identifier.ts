@@ -16,7 +16,7 @@ import {
   type Outcome,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
-import { CALLS, CHANGED, refusedAll } from './calls.ts'
+import { CALLS, CHANGED, LARGE_SETS, refusedAll, type Subject } from './calls.ts'
 
 async function modeOf(family: SystemVFamily, member: Member, id: number): Promise<unknown> {
   const seen = await family.stat(member, id)
@@ -81,14 +81,14 @@ export function addIdentifierRules(svk: Area): void {
       'ipc/util.c: ipc_obtain_object_check',
     ],
     needs: ['SYSVIPC'],
-    variants: SYSTEM_V_KINDS,
+    variants: [...SYSTEM_V_KINDS, 'sem-large'],
     variantNeeds: LASTING,
     async experiment(world) {
-      const { actor, observer } = world
-      const family = systemV(world)
+      const { actor, observer, variant } = world
+      const family = variant === 'sem-large' ? LARGE_SETS : systemV(world)
       const { id, key } = await makePinned(world, family, 41)
       const before = await family.inspect(actor, id)
-      const calls = await CALLS[family.kind].use(observer, id)
+      const calls = await CALLS[variant as Subject].use(observer, id)
       const after = await family.inspect(actor, id)
       const mode = await modeOf(family, actor, id)
       const content = await family.read(actor, id)
@@ -96,18 +96,17 @@ export function addIdentifierRules(svk: Area): void {
       await family.remove(actor, id)
       return { ...calls, id, before, after, mode, content, found }
     },
-    shared: ({ id }, world) => {
-      const { kind } = systemV(world)
-      const { content, mode } = CHANGED[kind]
+    shared: ({ id }, { variant }) => {
+      const { content, mode } = CHANGED[variant as Subject]
       return {
-        ...CALLS[kind].succeed,
+        ...CALLS[variant as Subject].succeed,
         mode,
         found: id,
         ...(content === undefined ? {} : { content }),
       }
     },
-    isolated: ({ id, before }, world) => ({
-      ...refusedAll(systemV(world).kind),
+    isolated: ({ id, before }, { variant }) => ({
+      ...refusedAll(variant as Subject),
       after: before,
       mode: 0o600,
       content: 41,

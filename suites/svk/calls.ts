@@ -1,11 +1,13 @@
 /** The calls that take an identifier. */
-import type { SystemVKind } from '../../fixtures/objects.ts'
+import { SYSTEM_V, type SystemVFamily, type SystemVKind } from '../../fixtures/objects.ts'
 import {
   EACCES,
   EINVAL,
   ENOMEM,
   EPERM,
   failed,
+  IPC_CREAT,
+  IPC_EXCL,
   IPC_NOWAIT,
   type Member,
   MSG_EXCEPT,
@@ -46,12 +48,39 @@ async function attachAt(member: Member, id: number, flags: number, offset = 0): 
   return failed(address) ? address : address === place ? 'attached' : 'elsewhere'
 }
 
+/** More operations in one semop than the kernel has room for on its stack, if the namespace lets so many pass. */
+async function manyOperations(member: Member): Promise<number> {
+  return Math.min(70, (await member.semctlInfo('IPC_INFO')).semopm)
+}
+
+/** More semaphores than GETALL and SETALL have room for on the kernel's stack. */
+const LARGE = 300
+
+/** Sets of so many semaphores, if the namespace lets such be made. */
+export const LARGE_SETS: SystemVFamily = {
+  ...SYSTEM_V.sem,
+  make: async (member, key, mark, mode = 0o600) => {
+    const semaphores = Math.min(LARGE, (await member.semctlInfo('IPC_INFO')).semmsl)
+    const id = await member.semget(key, semaphores, IPC_CREAT | IPC_EXCL | mode)
+    if (mark !== undefined) await member.semctlSetValue(id, 0, mark)
+    return id
+  },
+  inspect: async (member, id) => {
+    const status = await member.try.semctlStat(id)
+    return failed(status) ? status : { ...status, values: await member.try.semctlGetAll(id, LARGE) }
+  },
+}
+
+/** What the calls are made on: an object of each family, and a large set, with which the kernel deals otherwise. */
+export type Subject = SystemVKind | 'sem-large'
+
 /**
  * Every call that uses an object by its identifier, besides IPC_STAT (SVK-07), IPC_RMID (SVK-08) and
- * MSG_COPY (SVK-23), in this order on an object that holds the mark 41; with what each gives to a member.
+ * MSG_COPY (SVK-23), in this order on an object that holds the mark 41; with what each gives to a member. A call has
+ * an entry for each form that the kernel treats by itself: flags, none or many operations, no text, a time limit.
  */
 export const CALLS: Readonly<
-  Record<SystemVKind, { use(member: Member, id: number): Promise<Outcomes>; succeed: Outcomes }>
+  Record<Subject, { use(member: Member, id: number): Promise<Outcomes>; succeed: Outcomes }>
 > = {
   msg: {
     use: async (member, id) => ({
@@ -64,6 +93,8 @@ export const CALLS: Readonly<
       'msgsnd of a low type': await member.try.msgsnd(id, 8, 'intruder', IPC_NOWAIT),
       'msgrcv of the lowest type': await member.try.msgrcv(id, 64, -9, IPC_NOWAIT),
       'msgrcv of what fits': await member.try.msgrcv(id, 3, 0, IPC_NOWAIT | MSG_NOERROR),
+      'msgsnd of no text': await member.try.msgsnd(id, 4, '', IPC_NOWAIT),
+      'msgrcv of no text': await member.try.msgrcv(id, 0, 4, IPC_NOWAIT),
       IPC_SET: await member.try.msgctlSet(id, { uid: 0, gid: 0, mode: 0o640, qbytes: 512 }),
     }),
     succeed: {
@@ -76,6 +107,8 @@ export const CALLS: Readonly<
       'msgsnd of a low type': 0,
       'msgrcv of the lowest type': { type: 8, text: 'intruder' },
       'msgrcv of what fits': { type: 9, text: 'int' },
+      'msgsnd of no text': 0,
+      'msgrcv of no text': { type: 4, text: '' },
       IPC_SET: 0,
     },
   },
@@ -86,6 +119,13 @@ export const CALLS: Readonly<
       GETPID: await member.try.semctlGet(id, 0, 'GETPID'),
       GETNCNT: await member.try.semctlGet(id, 0, 'GETNCNT'),
       GETZCNT: await member.try.semctlGet(id, 0, 'GETZCNT'),
+      'semop that waits for zero': await member.try.semop(id, [{ index: 2, change: 0, flags: IPC_NOWAIT }]),
+      'semop of many': await member.try.semopRepeated(
+        id,
+        { index: 2, change: 0, flags: IPC_NOWAIT },
+        await manyOperations(member),
+      ),
+      'semtimedop that waits for zero': await member.try.semop(id, [{ index: 2, change: 0 }], 0),
       semop: await member.try.semop(id, [{ index: 1, change: 1, flags: IPC_NOWAIT }]),
       'semop of two': await member.try.semop(id, [
         { index: 1, change: 2 },
@@ -105,6 +145,9 @@ export const CALLS: Readonly<
       GETPID: succeeds,
       GETNCNT: 0,
       GETZCNT: 0,
+      'semop that waits for zero': 0,
+      'semop of many': 0,
+      'semtimedop that waits for zero': 0,
       semop: 0,
       'semop of two': 0,
       semtimedop: 0,
@@ -115,6 +158,16 @@ export const CALLS: Readonly<
       IPC_SET: 0,
     },
   },
+  'sem-large': {
+    use: async (member, id) => ({
+      GETALL: await member.try.semctlGetAll(id, LARGE),
+      SETALL: await member.try.semctlSetAll(id, Array<number>(LARGE).fill(7)),
+    }),
+    succeed: {
+      GETALL: Array.from({ length: LARGE }, (_, index) => (index === 0 ? 41 : 0)),
+      SETALL: 0,
+    },
+  },
   shm: {
     use: async (member, id) => ({
       shmat: await attach(member, id, 0, '99'),
@@ -123,6 +176,7 @@ export const CALLS: Readonly<
       'shmat at an address': await attachAt(member, id, 0),
       'shmat at an address to be rounded': await attachAt(member, id, SHM_RND, 8),
       'shmat over a mapping': await attachAt(member, id, SHM_REMAP),
+      'shmat read-only over a mapping': await attachAt(member, id, SHM_REMAP | SHM_RDONLY),
       SHM_LOCK: await member.try.shmctlLock(id, 'SHM_LOCK'),
       SHM_UNLOCK: await member.try.shmctlLock(id, 'SHM_UNLOCK'),
       IPC_SET: await member.try.shmctlSet(id, { uid: 0, gid: 0, mode: 0o640 }),
@@ -135,6 +189,7 @@ export const CALLS: Readonly<
       'shmat at an address': 'attached',
       'shmat at an address to be rounded': 'attached',
       'shmat over a mapping': 'attached',
+      'shmat read-only over a mapping': 'attached',
       // The owner without CAP_IPC_LOCK is held to RLIMIT_MEMLOCK.
       SHM_LOCK: oneOf(0, ENOMEM, EPERM),
       SHM_UNLOCK: 0,
@@ -144,13 +199,14 @@ export const CALLS: Readonly<
 }
 
 /** What they all come to where the identifier means nothing. */
-export function refusedAll(kind: SystemVKind): Outcomes {
-  return Object.fromEntries(Object.keys(CALLS[kind].succeed).map((call) => [call, EINVAL]))
+export function refusedAll(subject: Subject): Outcomes {
+  return Object.fromEntries(Object.keys(CALLS[subject].succeed).map((call) => [call, EINVAL]))
 }
 
 /** The actor's object as it is after a member has made all those calls. */
-export const CHANGED: Readonly<Record<SystemVKind, Outcomes>> = {
+export const CHANGED: Readonly<Record<Subject, Outcomes>> = {
   msg: { mode: 0o640, content: undefined },
   sem: { mode: 0o640, content: 7 },
+  'sem-large': { mode: 0o600, content: 7 },
   shm: { mode: 0o640, content: 99 },
 }
