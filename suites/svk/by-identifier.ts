@@ -72,6 +72,17 @@ async function makeUnclaimedPair(
   }
 }
 
+/** Twins of one user other than root, of whom the kernel asks more before it lets an object be set or removed. */
+const OF_A_USER: readonly string[] = SYSTEM_V_KINDS.map((kind) => `${kind}-of a user`)
+
+/** The member itself, which is root; or its child that is that user. */
+async function asOwner(member: Member, owner: number): Promise<Member> {
+  if (owner === 0) return member
+  const user = await member.spawn('user')
+  await user.becomeUser(owner)
+  return user
+}
+
 export function addIdentifierRules(svk: Area): void {
   svk.visibility('SVK-06', {
     says: 'an identifier of one IPC namespace is EINVAL in another for every call that uses an object by it, and the object is not touched',
@@ -209,17 +220,24 @@ export function addIdentifierRules(svk: Area): void {
     says: 'equal identifiers in two IPC namespaces are different objects: what is written, set or removed by one leaves the other as it was',
     source: ['ipc_namespaces(7)', 'ipc/util.c: ipc_obtain_object_idr', 'ipc/msg.c, sem.c, shm.c: IPC_RMID'],
     needs: ['SYSVIPC'],
-    variants: SYSTEM_V_KINDS,
-    variantNeeds: LASTING,
+    variants: [...SYSTEM_V_KINDS, ...OF_A_USER],
+    variantNeeds: {
+      ...LASTING,
+      'msg-of a user': ['CAP_SETUID'],
+      'sem-of a user': ['CAP_SETUID'],
+      'shm-of a user': ['CAP_SETUID', 'lasting segments'],
+    },
     ownWorld: true,
     async experiment(world) {
-      const { actor, observer } = world
       const family = systemV(world)
-      const { id, observerId, equal } = await makeTwins(world, family)
+      const owner = OF_A_USER.includes(world.variant) ? world.fresh.uid() : 0
+      const actor = await asOwner(world.actor, owner)
+      const observer = await asOwner(world.observer, owner)
+      const { id, observerId, equal } = await makeTwins({ ...world, actor, observer }, family)
       await family.write(actor, id, 111)
       const before = await family.inspect(actor, id)
       const written = await family.write(observer, observerId, 222)
-      const set = await family.setMode(observer, observerId, 0o640)
+      const set = await family.setMode(observer, observerId, 0o640, owner)
       const modeOfObserver = await modeOf(family, observer, observerId)
       const during = await family.inspect(actor, id)
       const modeOfActor = await modeOf(family, actor, id)

@@ -1,5 +1,5 @@
 /** Objects by their index in the table of the namespace. */
-import { makePinned } from '../../fixtures/identifiers.ts'
+import { indexOf, makePinned } from '../../fixtures/identifiers.ts'
 import { LASTING, SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
 import { sideInInitial } from '../../fixtures/places.ts'
 import {
@@ -21,6 +21,24 @@ async function byIndex(
 ): Promise<unknown> {
   const seen = await family.stat(member, index, by)
   return failed(seen) ? seen : seen.perm.key === key ? seen.returned : 'another'
+}
+
+/**
+ * What an index leads the maker to, the indices having gone round and the sequence number on: until then an
+ * identifier is its index. `'its identifier'`, or what came instead.
+ */
+async function laterByIndex(
+  world: VisibilityWorld,
+  family: SystemVFamily,
+  by: 'index' | 'index, any mode',
+): Promise<unknown> {
+  const { actor, fresh } = world
+  if (!sideInInitial(world, 'actor')) await actor.burnIdentifiers(family.kind, 70)
+  const key = fresh.key()
+  const id = await family.make(actor, key)
+  const seen = await byIndex(family, actor, { key, index: await indexOf(actor, family, id) }, by)
+  await family.remove(actor, id)
+  return seen === id ? 'its identifier' : seen
 }
 
 /** Nothing at that index; in the initial namespace there may be another program's object of any mode. */
@@ -46,15 +64,22 @@ export function addIndexRules(svk: Area): void {
       const after = await family.inspect(actor, id)
       await family.remove(actor, id)
       const removed = await byIndex(family, observer, pinned, 'index')
-      return { id, before, own, seen, after, removed }
+      const later = await laterByIndex(world, family, 'index')
+      return { id, before, own, seen, after, removed, later }
     },
     shared: ({ id, before }, world) => ({
       own: id,
       seen: id,
       after: before,
       removed: nothingThere(world),
+      later: 'its identifier',
     }),
-    isolated: ({ id, before }, world) => ({ own: id, seen: nothingThere(world), after: before }),
+    isolated: ({ id, before }, world) => ({
+      own: id,
+      seen: nothingThere(world),
+      after: before,
+      later: 'its identifier',
+    }),
   })
 
   svk.visibility('SVK-10', {
@@ -76,14 +101,21 @@ export function addIndexRules(svk: Area): void {
       const seenByMode = await byIndex(family, observer, pinned, 'index')
       await family.remove(actor, id)
       const powerful = (await observer.capabilities()).includes('CAP_IPC_OWNER')
-      return { id, own, seen, seenByMode, powerful }
+      const later = await laterByIndex(world, family, 'index, any mode')
+      return { id, own, seen, seenByMode, powerful, later }
     },
     shared: ({ id, powerful }, { relation }) => ({
       own: id,
       seen: id,
       // The mode says no to everybody; only a capability over the namespace's owner helps.
       seenByMode: powerful && ['same', 'actor-below'].includes(relation.user) ? id : EACCES,
+      later: 'its identifier',
     }),
-    isolated: ({ id }, world) => ({ own: id, seen: nothingThere(world), seenByMode: nothingThere(world) }),
+    isolated: ({ id }, world) => ({
+      own: id,
+      seen: nothingThere(world),
+      seenByMode: nothingThere(world),
+      later: 'its identifier',
+    }),
   })
 }

@@ -1,4 +1,5 @@
 /** Who may: modes, owners, and capabilities over the owner of the namespace. */
+import { indexOf } from '../../fixtures/identifiers.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
 import { SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
 import { ok } from '../../fixtures/outcomes.ts'
@@ -94,6 +95,7 @@ export function addPermissionRules(svk: Area): void {
       await family.remove(outer, unused)
       await outer.burnIdentifiers(family.kind, 5)
       const id = await family.make(outer, key, 41)
+      const index = await indexOf(outer, family, id)
       const before = await family.inspect(outer, id)
       const user = arm === 'treatment' ? await enter('user') : await outer.spawn('user')
       await user.becomeUser(fresh.uid())
@@ -102,15 +104,20 @@ export function addPermissionRules(svk: Area): void {
         wanted: ok(await family.get(user, key, 0o600)),
         neverMade: ok(await family.find(user, fresh.key())),
       }
+      const byIndex = {
+        byMode: ok(await family.stat(user, index, 'index')),
+        whateverTheMode: ok(await family.stat(user, index, 'index, any mode')),
+      }
       const byId = await attempts(family, user, id, 0)
       const byUnusedId = await attempts(family, user, unused, 0)
       const made = ok(await family.get(user, key, IPC_CREAT | IPC_EXCL | 0o600))
       const after = await family.inspect(outer, id)
       const content = await family.read(outer, id)
-      return { before, byKey, byId, byUnusedId, made, after, content }
+      return { before, byKey, byIndex, byId, byUnusedId, made, after, content }
     },
     treatment: ({ before }, world) => ({
       byKey: { found: ENOENT, wanted: ENOENT, neverMade: ENOENT },
+      byIndex: { byMode: EINVAL, whateverTheMode: EINVAL },
       byId: outcomes(systemV(world), EINVAL, EINVAL, EINVAL),
       byUnusedId: outcomes(systemV(world), EINVAL, EINVAL, EINVAL),
       made: 'ok',
@@ -120,6 +127,7 @@ export function addPermissionRules(svk: Area): void {
     control: ({ before }, world) => ({
       // Who asks for no permission gets the identifier.
       byKey: { found: 'ok', wanted: EACCES, neverMade: ENOENT },
+      byIndex: { byMode: EACCES, whateverTheMode: 'ok' },
       byId: outcomes(systemV(world), EACCES, EPERM, EPERM),
       byUnusedId: outcomes(systemV(world), EINVAL, EINVAL, EINVAL),
       made: EEXIST,
