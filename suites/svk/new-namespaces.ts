@@ -1,5 +1,6 @@
 /** What a new namespace begins with: identifiers from 0, no objects, limits of its own. */
 import { amounts, NOTHING } from '../../fixtures/amounts.ts'
+import { setMeanwhile } from '../../fixtures/initial-sysctls.ts'
 import {
   EMPTY,
   LASTING,
@@ -9,6 +10,7 @@ import {
   type ObjectKind,
   SYSTEM_V,
   SYSTEM_V_KINDS,
+  type SystemVFamily,
   systemV,
 } from '../../fixtures/objects.ts'
 import { sideInInitial } from '../../fixtures/places.ts'
@@ -55,19 +57,28 @@ export function addNewNamespaceRules(svk: Area): void {
       // More than the indices that are used round and round, so that the sequence number goes on too.
       if (!sideInInitial(world, 'actor')) await actor.burnIdentifiers(family.kind, 150)
       const last = await family.make(actor, fresh.key())
-      const ids: number[] = []
-      for (let made = 0; made < 3; made += 1) ids.push(await family.make(observer, fresh.key()))
-      await family.remove(observer, ids[2] ?? -1)
-      const afterRemoval = await family.make(observer, fresh.key())
+      const inOrder = async (member: Member) => {
+        const ids: number[] = []
+        for (let made = 0; made < 3; made += 1) ids.push(await family.make(member, fresh.key()))
+        await family.remove(member, ids[2] ?? -1)
+        const afterRemoval = await family.make(member, fresh.key())
+        // Once round the indices, so that the sequence number goes on here as well.
+        if (member !== observer || !sideInInitial(world, 'observer'))
+          await member.burnIdentifiers(family.kind, 70)
+        return { ids, afterRemoval, afterRound: await family.make(member, fresh.key()) }
+      }
+      const { ids, afterRemoval, afterRound } = await inOrder(observer)
+      const newer = await inOrder(await observer.spawn('member of a newer namespace', ['NEWIPC']))
       if (world.relation.ipc === 'different' && afterRemoval !== 3)
         world.note('an index is used again at once, as before Linux 5.2')
-      return { last, ids, first: ids[0], afterRemoval }
+      return { last, ids, first: ids[0], afterRemoval, afterRound, newer }
     },
-    shared: () => ({ first: differs(0) }),
+    shared: () => ({ first: differs(0), newer: having({ ids: [0, 1, 2] }) }),
     // Before Linux 5.2 the index was used again with the next sequence number.
-    isolated: (_, world) => ({
+    isolated: ({ ids, afterRemoval, afterRound }, world) => ({
       ids: [0, 1, 2],
       afterRemoval: oneOf(3, 2 + 0x8000),
+      newer: { ids, afterRemoval, afterRound },
       ...(sideInInitial(world, 'actor') ? {} : { last: differs(0) }),
     }),
   })
@@ -179,7 +190,7 @@ export function addNewNamespaceRules(svk: Area): void {
     variantNeeds: { 'shm-initial': ['lasting segments'] },
     arms: { treatment: 'another namespace has more objects', control: 'the same namespace has' },
     async experiment(world) {
-      const { outer, enter, initial, stranger, arm, variant, fresh } = world
+      const { outer, enter, initial, stranger, arm, variant, fresh, disposable } = world
       const family = systemV(world)
       const crowded = variant.endsWith('-initial') && arm === 'treatment' ? await initial() : outer
       for (let made = 0; made < 5; made += 1) await family.make(crowded, fresh.key())
@@ -202,14 +213,23 @@ export function addNewNamespaceRules(svk: Area): void {
       // One less, one more. The first identifier of a new namespace is 0 (SVK-13).
       const removed = arm === 'treatment' ? await family.remove(limited, 0) : undefined
       const roomAgain = await limited.makeUntilRefused(family.kind, 10)
-      return { made, crowdedMakes, elsewhere, removed, roomAgain }
+      const whileInitialHasLess =
+        disposable && crowded !== outer
+          ? await makeWhileInitialHasLess(family, crowded, await stranger())
+          : undefined
+      return { made, crowdedMakes, elsewhere, removed, roomAgain, whileInitialHasLess }
     },
-    treatment: () => ({
+    treatment: ({ whileInitialHasLess }) => ({
       made: { made: 3, refusal: 'ENOSPC' },
       crowdedMakes: succeeds,
       elsewhere: { made: 10, refusal: '' },
       removed: 0,
       roomAgain: { made: 1, refusal: 'ENOSPC' },
+      whileInitialHasLess: whileInitialHasLess && {
+        ...whileInitialHasLess,
+        made: whileInitialHasLess.asked,
+        refusal: '',
+      },
     }),
     control: () => ({
       made: { made: 0, refusal: 'ENOSPC' },
@@ -218,6 +238,23 @@ export function addNewNamespaceRules(svk: Area): void {
       roomAgain: { made: 0, refusal: 'ENOSPC' },
     }),
   })
+}
+
+/**
+ * What another namespace makes of objects, asked for more than the initial one may have: its limit leaves room
+ * there for what others do meanwhile, and no more.
+ */
+async function makeWhileInitialHasLess(family: SystemVFamily, initial: Member, other: Member) {
+  const file = LIMIT_FILE[family.kind]
+  const used = await family.used(initial)
+  const limit = (failed(used) ? 0 : used.used) + 500
+  // The last of the values of sem, the only one of the others.
+  const limits = (await initial.readFile(`/proc/sys/kernel/${file}`)).trim().split(/\s+/)
+  const asked = limit + 100
+  const { made, refusal } = await setMeanwhile(initial, file, [...limits.slice(0, -1), limit].join(' '), () =>
+    other.makeUntilRefused(family.kind, asked),
+  )
+  return { asked, made, refusal }
 }
 
 /** How many die one after another: what a kernel keeps of a death it may keep of the last one only, anybody's. */

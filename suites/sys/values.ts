@@ -1,12 +1,11 @@
 /** SYS-01, SYS-02: each IPC namespace has values of its own, and a fresh one has the defaults. */
-import { withInitialSysctl } from '../../fixtures/initial-sysctls.ts'
+import { setMeanwhile, withInitialSysctl } from '../../fixtures/initial-sysctls.ts'
 import { inChildUserNamespace, sideInInitial } from '../../fixtures/places.ts'
 import {
   type Area,
   type ComparisonWorld,
   EACCES,
   EPERM,
-  type Member,
   oneOf,
   touchesInitial,
   type VisibilityWorld,
@@ -93,26 +92,6 @@ function readingsAfter(seen: Exchange, world: VisibilityWorld): Partial<Record<k
     observerWrote: permitted(world, 'observer'),
     afterObserver: set(afterActor, 'observer', seen.observerWrote, telling[1]),
   }
-}
-
-/** Does something while the initial namespace, which `member` is in, has another value. */
-function setMeanwhile<Value>(
-  member: Member,
-  name: string,
-  value: string,
-  work: () => Promise<Value>,
-): Promise<Value> {
-  const { path } = sysctl(name)
-  return withInitialSysctl(name, async () => {
-    const before = await readSysctl(member, path)
-    try {
-      await member.writeFile(path, value)
-      return await work()
-    } finally {
-      // An identifier asked for is taken by whoever makes an object next; -1 cannot be written.
-      if (before !== '-1') await member.writeFile(path, String(before))
-    }
-  })
 }
 
 /** What the creator's namespace reads after its telling value was written. */
