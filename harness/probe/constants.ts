@@ -17,6 +17,8 @@ export const SHM_RND = 0o20000
 export const SHM_REMAP = 0o40000
 export const SHM_EXEC = 0o100000
 export const SHM_HUGETLB = 0o4000
+/** No swap is set aside for the segment. */
+export const SHM_NORESERVE = 0o10000
 export const SHM_DEST = 0o1000
 export const SHM_LOCKED = 0o2000
 

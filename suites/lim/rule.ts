@@ -6,6 +6,7 @@ import {
   EACCES,
   EPERM,
   type Flag,
+  IPC_PRIVATE,
   type Member,
   oneOf,
   PR_SET_KEEPCAPS,
@@ -22,8 +23,8 @@ type Step =
   | { does: 'use'; side: Side; units: number }
   | { does: 'add' | 'remove' | 'ask' | 'count'; side: Side }
 
-/** Lowered for the actor alone, then raised for the observer alone. */
-function callScript({ low, high }: CallLimit): Step[] {
+/** Lowered for the actor alone, then raised for the observer alone; last 0 for the actor, which is no default. */
+function callScript({ low, high, mayBeZero }: CallLimit): Step[] {
   const both = (units: number): Step[] => [
     { does: 'use', side: 'actor', units },
     { does: 'use', side: 'observer', units },
@@ -40,10 +41,14 @@ function callScript({ low, high }: CallLimit): Step[] {
     ...both(high + 1),
     { does: 'ask', side: 'actor' },
     { does: 'ask', side: 'observer' },
+    ...(mayBeZero ? [{ does: 'set', side: 'actor', to: 0 } as const, ...both(1)] : []),
   ]
 }
 
-/** Each fills what it may have; then the observer may have more, and the actor gives one back. */
+/**
+ * Each fills what it may have; then the observer may have more, and the actor gives one back; last the actor
+ * may have none.
+ */
 function totalScript({ low, high }: TotalLimit): Step[] {
   const fill = (side: Side): Step[] => Array.from({ length: low + 1 }, () => ({ does: 'add', side }))
   return [
@@ -60,6 +65,9 @@ function totalScript({ low, high }: TotalLimit): Step[] {
     { does: 'remove', side: 'actor' },
     { does: 'add', side: 'actor' },
     { does: 'add', side: 'actor' },
+    { does: 'set', side: 'actor', to: 0 },
+    { does: 'add', side: 'actor' },
+    { does: 'add', side: 'observer' },
     // What was refused must not count, against this limit or another one.
     { does: 'count', side: 'actor' },
     { does: 'count', side: 'observer' },
@@ -117,6 +125,8 @@ async function perform(limit: AnyLimit, world: VisibilityWorld): Promise<Seen> {
     observer: await makerOf(limit, 'observer', world),
   }
   const held: Record<Side, { made: number; name: string }[]> = { actor: [], observer: [] }
+  // IPC_PRIVATE and a key by turns: each is made by a path of its own.
+  const tried: Record<Side, number> = { actor: 0, observer: 0 }
   const one = async (step: Step): Promise<unknown> => {
     const { side } = step
     switch (step.does) {
@@ -130,7 +140,9 @@ async function perform(limit: AnyLimit, world: VisibilityWorld): Promise<Seen> {
         return sideInInitial(world, side) || !('counted' in limit) ? NOT_COUNTED : limit.counted(makers[side])
       case 'add': {
         const name = fresh.name()
-        const made = 'add' in limit ? await limit.add(makers[side], name) : 0
+        const key = tried[side] % 2 === 0 ? IPC_PRIVATE : fresh.key()
+        tried[side] += 1
+        const made = 'add' in limit ? await limit.add(makers[side], name, key) : 0
         if (typeof made !== 'number') return made
         held[side].push({ made, name })
         return 'added'
