@@ -80,6 +80,11 @@ export function openedTableRules(prc: Area): void {
       const row = await expectedRow(member, family.kind, await family.make(member, key, 5))
       await member.sendDescriptor(theirs, await member.open(tablePath(family.kind), O_RDONLY))
       const table = await outer.receiveDescriptor(ours)
+      // Closed before it was read to its end.
+      await member.sendDescriptor(theirs, await member.open(tablePath(family.kind), O_RDONLY))
+      const halfRead = await outer.receiveDescriptor(ours)
+      await outer.read(halfRead, 10)
+      await outer.close(halfRead)
       const watch = await watchNamespace(outer, member)
       const twin = await outer.spawn('twin', ['NEWIPC'])
       const twinWatch = await watchNamespace(outer, twin)

@@ -11,6 +11,9 @@ import {
   tablePath,
 } from '../../fixtures/sysvipc-table.ts'
 
+/** Objects at indices that lie far apart, as after a checkpoint was restored. */
+const FAR_APART: readonly string[] = SYSTEM_V_KINDS.map((kind) => `${kind}-far apart`)
+
 const UNJUDGED = 'others live there'
 
 export function tableRules(prc: Area): void {
@@ -138,7 +141,8 @@ export function tableRules(prc: Area): void {
     says: 'reads of any size list each object exactly once',
     source: ['ipc/util.c: sysvipc_find_ipc', 'ipc/util.c: sysvipc_proc_next'],
     needs: ['PROC_SYSVIPC'],
-    variants: SYSTEM_V_KINDS,
+    variants: [...SYSTEM_V_KINDS, ...FAR_APART],
+    variantNeeds: Object.fromEntries(FAR_APART.map((variant) => [variant, ['NEXT_ID']])),
     bugs: [
       {
         id: 'BUG-15',
@@ -149,11 +153,14 @@ export function tableRules(prc: Area): void {
     ],
     arms: { treatment: 'read in small pieces', control: 'read at once' },
     async experiment(world) {
-      const { outer, fresh, arm } = world
+      const { outer, fresh, arm, variant } = world
       const family = systemV(world)
       const objects: { key: number; id: number }[] = []
       for (let count = 0; count < 40; count += 1) {
         const key = fresh.key()
+        // Up to the highest index that a namespace has without asking for more.
+        if (FAR_APART.includes(variant))
+          await outer.writeFile(`/proc/sys/kernel/${family.kind}_next_id`, String(800 * (count + 1)))
         objects.push({ key, id: await family.make(outer, key) })
       }
       // With holes in the table of identifiers.
