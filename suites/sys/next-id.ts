@@ -1,6 +1,15 @@
 /** SYS-15: asking for an identifier, the tool that pins objects of two namespaces apart. */
 import { SYSTEM_V, SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
-import { type Area, EINVAL, ENOSPC, failed, IPC_CREAT, IPC_EXCL, type Member } from '../../fixtures/rules.ts'
+import {
+  type Area,
+  EINVAL,
+  ENOSPC,
+  failed,
+  IPC_CREAT,
+  IPC_EXCL,
+  IPC_PRIVATE,
+  type Member,
+} from '../../fixtures/rules.ts'
 import { readSysctl } from '../../fixtures/sysctls.ts'
 
 const NEW = IPC_CREAT | IPC_EXCL | 0o600
@@ -13,6 +22,8 @@ async function keyOf(family: SystemVFamily, member: Member, id: number): Promise
 
 /** Index 7 of the table, with sequence number 5: an identifier is sequence × 32768 + index. */
 const ASKED = 5 * 32768 + 7
+/** Asked for next, for an object without a key. */
+const ASKED_PRIVATE = 6 * 32768 + 20
 
 export function nextIdRules(sys: Area): void {
   sys.comparison('SYS-15', {
@@ -60,6 +71,9 @@ export function nextIdRules(sys: Area): void {
       const whenTaken = await family.get(asker, fresh.key(), NEW)
       const later = await family.get(asker, fresh.key(), NEW)
       const atAsker = await keyOf(family, asker, ASKED)
+      await asker.writeFile(path, String(ASKED_PRIVATE))
+      const madePrivate = await family.get(maker, IPC_PRIVATE, NEW)
+      const afterPrivate = await readSysctl(asker, path)
       const pastTheLast = disposable ? await askPastTheLast(asker, family, path, fresh.key) : 'not tried'
       return {
         askedStill,
@@ -70,6 +84,8 @@ export function nextIdRules(sys: Area): void {
         whenTaken: typeof whenTaken === 'number' ? whenTaken % 32768 : whenTaken,
         laterGotIt: later === ASKED || later === whenTaken,
         atAsker: atAsker === key ? 'the object' : atAsker,
+        privateGotIt: madePrivate === ASKED_PRIVATE,
+        afterPrivate,
         pastTheLast,
       }
     },
@@ -82,6 +98,8 @@ export function nextIdRules(sys: Area): void {
       whenTaken: 8,
       laterGotIt: false,
       atAsker: 'the object',
+      privateGotIt: false,
+      afterPrivate: String(ASKED_PRIVATE),
       pastTheLast: disposable ? ENOSPC : 'not tried',
     }),
     control: (_seen, { disposable }) => ({
@@ -93,6 +111,8 @@ export function nextIdRules(sys: Area): void {
       whenTaken: 8,
       laterGotIt: false,
       atAsker: 'the object',
+      privateGotIt: true,
+      afterPrivate: '-1',
       pastTheLast: disposable ? ENOSPC : 'not tried',
     }),
   })

@@ -76,6 +76,15 @@ function rangeRule(
   })
 }
 
+/** Fewer than four values written to sem after 10 20 30 40; nothing to another namespace, which has its own. */
+const LEFT_OUT = {
+  fewer: [
+    { value: '1', outcome: 0, reads: '1 20 30 40' },
+    { value: '2 3 4', outcome: 0, reads: '2 3 4 40' },
+  ],
+  others: '11 21 31 41',
+}
+
 export function rangeRules(sys: Area): void {
   rangeRule(sys, 'SYS-03', {
     says: 'msgmax and msgmnb take 0…INT_MAX, msgmni and shmmni 0…32768; anything else is EINVAL and changes nothing',
@@ -106,17 +115,23 @@ export function rangeRules(sys: Area): void {
   })
 
   sys.comparison('SYS-05', {
-    says: 'a fourth value of sem outside 0…32768 is ERANGE and not taken, yet the first three of that write are; they are unchecked',
+    says: 'a fourth value of sem outside 0…32768 is ERANGE and not taken, yet the first three of that write are; they are unchecked, and those that a write leaves out stay',
     source: ['ipc/ipc_sysctl.c: proc_ipc_sem_dointvec', 'ipc/util.h: sem_check_semmni'],
     needs: ['SYSVIPC_SYSCTL'],
     since: '5.1',
     arms: ARMS,
-    async experiment({ outer, arm }) {
+    async experiment({ outer, stranger, arm }) {
       const path = '/proc/sys/kernel/sem'
       const most = await mostObjects(outer)
       await outer.writeFile(path, '10 20 30 40')
+      // Written last, but elsewhere.
+      const other = await stranger()
+      await other.writeFile(path, '11 21 31 41')
       const values = arm === 'treatment' ? ['1 2 3 -1', `5 6 7 ${most + 1}`] : [`1 2 3 ${most}`, '-1 -1 -1 0']
-      return { values, written: await writeEach(outer, path, values) }
+      const written = await writeEach(outer, path, values)
+      await outer.writeFile(path, '10 20 30 40')
+      const fewer = await writeEach(outer, path, ['1', '2 3 4'])
+      return { values, written, fewer, others: await readSysctl(other, path) }
     },
     treatment: ({ values }) => ({
       written: values.map((value) => ({
@@ -124,8 +139,12 @@ export function rangeRules(sys: Area): void {
         outcome: ERANGE,
         reads: [...value.split(' ').slice(0, 3), '40'].join(' '),
       })),
+      ...LEFT_OUT,
     }),
-    control: ({ values }) => ({ written: values.map((value) => ({ value, outcome: 0, reads: value })) }),
+    control: ({ values }) => ({
+      written: values.map((value) => ({ value, outcome: 0, reads: value })),
+      ...LEFT_OUT,
+    }),
   })
 
   rangeRule(sys, 'SYS-06', {
