@@ -41,6 +41,11 @@ const ORDERS: Readonly<Record<string, { steps: readonly (readonly Flag[])[]; own
   },
   'USER, USER, IPC': { steps: [['NEWUSER'], ['NEWUSER'], ['NEWIPC']], owner: 1 },
   'USER+IPC+PID+NS': { steps: [['NEWUSER', 'NEWIPC', 'NEWPID', 'NEWNS']], owner: 0 },
+  // What is made in one call after the IPC namespace, or before it, is made for the new user namespace as well.
+  'USER+IPC+UTS+NET+CGROUP': {
+    steps: [['NEWUSER', 'NEWIPC', 'NEWUTS', 'NEWNET', 'NEWCGROUP']],
+    owner: 0,
+  },
 }
 
 /** Ids inside the viewer's map; outside they are fresh users. */
@@ -56,6 +61,7 @@ export function addOwnership(uns: Area): void {
     needs: ['IPC_NS', 'USER_NS', 'PID_NS', 'NS_GET_USERNS', 'CAP_SYS_ADMIN', 'CAP_SETUID', 'CAP_SYS_PTRACE'],
     since: '3.8',
     variants: Object.keys(ORDERS),
+    variantNeeds: { 'USER+IPC+UTS+NET+CGROUP': ['UTS_NS', 'NET_NS', 'CGROUP_NS'] },
     // By unshare one process takes all the steps, and what it did before could change.
     via: ['unshare', 'clone', 'clone3', 'setns-nsfd', 'setns-pidfd'],
     arms: { treatment: 'the steps of the variant', control: 'the same without NEWUSER' },
