@@ -105,10 +105,13 @@ async function belowUserNamespace({ enter, arm }: ComparisonWorld) {
   const files = await presentSysctls(creator)
   for (const { path, telling } of files) await creator.writeFile(path, telling[0])
   const child = await creator.spawn('child', arm === 'treatment' ? ['NEWIPC'] : [])
+  // One that gets a user namespace by the same call, which then owns its IPC namespace.
+  const heir = await creator.spawn('heir', arm === 'treatment' ? ['NEWUSER', 'NEWIPC'] : ['NEWUSER'])
   return {
     files,
     creators: await withEach(files, ({ path }) => readSysctl(creator, path)),
     childs: await withEach(files, ({ path }) => readSysctl(child, path)),
+    heirs: await withEach(files, ({ path }) => readSysctl(heir, path)),
   }
 }
 
@@ -156,13 +159,21 @@ export function valueRules(sys: Area): void {
     },
     treatment: (seen, { variant }) => {
       if ('files' in seen)
-        return { creators: ofEach(seen.files, written), childs: ofEach(seen.files, ({ fresh }) => fresh) }
+        return {
+          creators: ofEach(seen.files, written),
+          childs: ofEach(seen.files, ({ fresh }) => fresh),
+          heirs: ofEach(seen.files, ({ fresh }) => fresh),
+        }
       const { fresh } = sysctl(variant)
       return { creators: written(sysctl(variant)), childs: fresh, grandchilds: fresh, initialsChilds: fresh }
     },
     control: (seen, { variant }) => {
       if ('files' in seen)
-        return { creators: ofEach(seen.files, written), childs: ofEach(seen.files, written) }
+        return {
+          creators: ofEach(seen.files, written),
+          childs: ofEach(seen.files, written),
+          heirs: ofEach(seen.files, written),
+        }
       return {
         creators: written(sysctl(variant)),
         childs: written(sysctl(variant)),
