@@ -22,6 +22,7 @@ import {
 import {
   ofEach,
   oneLine,
+  presentSysctls,
   readSysctl,
   SYSCTL_GROUP_NEEDS,
   SYSCTL_GROUPS,
@@ -32,6 +33,7 @@ import {
   withEach,
   writeSysctl,
 } from '../../fixtures/sysctls.ts'
+import { withThread } from '../../fixtures/threads.ts'
 
 /** What a file refuses after its third telling value was written, and how. */
 function refusedBy({ name }: Sysctl): { text: string; refusal: unknown } {
@@ -54,6 +56,8 @@ function refusedBy({ name }: Sysctl): { text: string; refusal: unknown } {
 }
 /** The file whose writing does more than change a value. */
 const FORCED = 'shm_rmid_forced'
+/** All files at once, of a thread whose process is elsewhere. */
+const THREAD = 'all, of a thread'
 const CHILDS = { treatment: 'the other has an IPC namespace of its own', control: 'both share one' }
 
 /** Whether a sysctl belongs to the namespace it was opened in (since 5.19), or to its user. */
@@ -78,15 +82,30 @@ async function readFrom(member: Member, descriptor: number): Promise<unknown> {
   return typeof text === 'string' ? oneLine(text) : text
 }
 
+/** What a thread reads after its process's first one wrote, and both after the thread wrote too. */
+async function threadAndProcess({ outer, arm }: ComparisonWorld) {
+  const process = await outer.spawn('process')
+  const thread = await withThread(process, 'thread')
+  if (arm === 'treatment') await thread.unshare(CLONE.NEWIPC)
+  const files = await presentSysctls(process)
+  const read = (member: Member) => withEach(files, ({ path }) => readSysctl(member, path))
+  for (const { path, telling } of files) await process.writeFile(path, telling[0])
+  const beforeItWrote = await read(thread)
+  for (const { path, telling } of files) await thread.writeFile(path, telling[1])
+  return { files, beforeItWrote, ofItsProcess: await read(process), byOwnPath: await read(thread) }
+}
+
 export function bindingRules(sys: Area): void {
   sys.comparison('SYS-08', {
-    says: 'a path of an IPC sysctl leads to the file of whoever opens it, through every procfs instance and every /proc/PID/root',
-    source: ['ipc/ipc_sysctl.c: set_lookup', 'fs/proc/proc_sysctl.c: proc_sys_lookup'],
-    variants: SYSCTL_GROUPS,
+    says: 'a path of an IPC sysctl leads to the file of whoever opens it, through every procfs instance and every /proc/PID/root; a thread opens its own',
+    source: ['ipc/ipc_sysctl.c, ipc/mq_sysctl.c: set_lookup', 'fs/proc/proc_sysctl.c: proc_sys_lookup'],
+    variants: [...SYSCTL_GROUPS, THREAD],
     variantNeeds: SYSCTL_GROUP_NEEDS,
     arms: CHILDS,
     flags: [['NEWIPC', 'NEWNS']],
-    async experiment({ outer, enter, arm, variant, flags }) {
+    async experiment(world) {
+      const { outer, enter, arm, variant, flags } = world
+      if (variant === THREAD) return threadAndProcess(world)
       const files = await sysctlsOf(variant, outer)
       const inner = await enter('inner', {
         flags: arm === 'control' ? flags.filter((flag) => flag !== 'NEWIPC') : flags,
@@ -99,28 +118,42 @@ export function bindingRules(sys: Area): void {
       }
       const throughTheirRoot = await withEach(files, ({ path }) => readSysctl(outer, `${theirs}${path}`))
       const throughOurRoot = await withEach(files, ({ path }) => readSysctl(inner, `${ours}${path}`))
+      const byOwnPath = await withEach(files, ({ path }) => readSysctl(inner, path))
       await inner.mount('proc', '/proc', 'proc')
       return {
         files,
+        byOwnPath,
         throughTheirRoot,
         throughOurRoot,
         throughTheirFreshProc: await withEach(files, ({ path }) => readSysctl(outer, `${theirs}${path}`)),
         throughOwnFreshProc: await withEach(files, ({ path }) => readSysctl(inner, path)),
       }
     },
-    treatment({ files }) {
-      const outers = ofEach(files, (file) => valueOnce(file, 0))
-      const inners = ofEach(files, (file) => valueOnce(file, 1))
+    treatment(seen) {
+      const outers = ofEach(seen.files, (file) => valueOnce(file, 0))
+      const inners = ofEach(seen.files, (file) => valueOnce(file, 1))
+      if ('ofItsProcess' in seen)
+        return {
+          beforeItWrote: ofEach(seen.files, ({ fresh }) => fresh),
+          ofItsProcess: outers,
+          byOwnPath: inners,
+        }
       return {
+        byOwnPath: inners,
         throughTheirRoot: outers,
         throughOurRoot: inners,
         throughTheirFreshProc: outers,
         throughOwnFreshProc: inners,
       }
     },
-    control({ files }) {
-      const both = ofEach(files, (file) => valueOnce(file, 0))
+    control(seen) {
+      const both = ofEach(seen.files, (file) => valueOnce(file, 0))
+      if ('ofItsProcess' in seen) {
+        const threads = ofEach(seen.files, (file) => valueOnce(file, 1))
+        return { beforeItWrote: both, ofItsProcess: threads, byOwnPath: threads }
+      }
       return {
+        byOwnPath: both,
         throughTheirRoot: both,
         throughOurRoot: both,
         throughTheirFreshProc: both,
