@@ -143,7 +143,7 @@ export function forcedRules(sha: Area): void {
   })
 
   sha.comparison('SHA-10', {
-    says: 'where shm_rmid_forced is 1 a segment is destroyed when its last attachment goes, by shmdt, exit, SIGKILL or exec, from whichever namespace',
+    says: 'where shm_rmid_forced is 1 a segment is destroyed when its last attachment goes, by shmdt, exit, SIGKILL or exec, from whichever namespace; exec, where the task lives on, destroys none that it made',
     source: ['proc_sys_kernel(5) shm_rmid_forced', 'ipc/shm.c: shm_may_destroy, __shm_close'],
     needs: ['SYSVIPC', 'shm_rmid_forced'],
     since: '3.1',
@@ -160,6 +160,8 @@ export function forcedRules(sha: Area): void {
       const memory = await first.shmat(segment)
       const second = await home.spawn('second')
       const other = await second.shmat(segment)
+      const own = fresh.key()
+      const made = await makeSegment(second, own)
       await first.shmdt(memory)
       const oneLeft = await segmentIs(home, segment, key)
       const unattached = fresh.key()
@@ -186,10 +188,17 @@ export function forcedRules(sha: Area): void {
         oneLeft,
         noneLeft: await segmentIs(home, segment, key),
         neverAttached: await segmentIs(home, neverAttached, unattached),
+        made: await segmentIs(home, made, own),
       }
     },
-    treatment: () => ({ oneLeft: 'there', noneLeft: 'gone', neverAttached: 'there' }),
-    control: () => ({ oneLeft: 'there', noneLeft: 'there', neverAttached: 'there' }),
+    treatment: (_, { variant }) => ({
+      oneLeft: 'there',
+      noneLeft: 'gone',
+      neverAttached: 'there',
+      // Never attached either: those go with the task, or when it leaves by unshare.
+      made: variant === 'shmdt' || variant === 'exec' ? 'there' : 'gone',
+    }),
+    control: () => ({ oneLeft: 'there', noneLeft: 'there', neverAttached: 'there', made: 'there' }),
   })
 
   sha.comparison('SHA-11', {
