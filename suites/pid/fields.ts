@@ -3,6 +3,7 @@ import { joinIpc } from '../../fixtures/leaving.ts'
 import { family, LASTING, OBJECT_KINDS, type SystemVKind } from '../../fixtures/objects.ts'
 import {
   type Area,
+  CLONE,
   ENOENT,
   type Flag,
   IPC_CREAT,
@@ -157,6 +158,33 @@ function deepNumbers({ deepNumber, byDeep }: Deep) {
   return { byDeep: { above: all(deepNumber), deep: all(1) } }
 }
 
+/** An object as who has unshared NEWPID sees it, and as the child who is the first in the namespace made thereby. */
+interface Unshared {
+  byUnsharer?: Readonly<Record<string, number>>
+  byItsChild?: Readonly<Record<string, number>>
+}
+
+/** unshare(CLONE_NEWPID) moves the children only: the caller’s own pid namespace goes on to count. */
+async function unsharePid(
+  { relation }: VisibilityWorld,
+  visitor: Member,
+  look: (member: Member) => Promise<Readonly<Record<string, number>>>,
+): Promise<Unshared> {
+  if (relation.pid === 'same') return {}
+  await visitor.unshare(CLONE.NEWPID)
+  const child = await visitor.spawn('child in the new pid namespace')
+  return { byUnsharer: await look(visitor), byItsChild: await look(child) }
+}
+
+/** The one sees what it saw before, and in the other's pid namespace nobody who acted has a number. */
+function unsharedNumbers({ byItsChild }: Unshared, before: Readonly<Record<string, number>>) {
+  if (byItsChild === undefined) return {}
+  return {
+    byUnsharer: before,
+    byItsChild: Object.fromEntries(Object.keys(byItsChild).map((field) => [field, 0])),
+  }
+}
+
 /** Without NEWUSER: from inside a user namespace the actor's IPC namespace cannot be joined (ENT-29). */
 const withoutUser = (flags: readonly Flag[]): boolean => !flags.includes('NEWUSER')
 
@@ -171,7 +199,7 @@ export function addFields(pid: Area): void {
     pid.visibility(id, {
       says: `${what} are numbers of the caller’s pid namespace, 0 where it has none, whatever the IPC namespaces${
         REMEMBERING[kind].waiting ? ', also of one who had to wait' : ''
-      }`,
+      }; unshare(CLONE_NEWPID) changes that for children only`,
       source: [page, 'pid_namespaces(7)', place],
       needs: ['SYSVIPC', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'],
       initialNeeds: kind === 'shm' ? ['lasting segments'] : [],
@@ -198,11 +226,12 @@ export function addFields(pid: Area): void {
         for (const act of Object.values(how.acts)) await act(visitor, object)
         const byObserver = await look()
         const deep = await deepBelow(world, visitor, how)
+        const unshared = await unsharePid(world, visitor, (member) => how.pids(member, object))
         await visitor.killAndReap()
-        return { object, numbers, found, fresh: fresh0, byActor, byWaiter, byObserver, ...deep }
+        return { object, numbers, found, fresh: fresh0, byActor, byWaiter, byObserver, ...deep, ...unshared }
       },
-      shared: (seen) => ({ ...remembered(kind, seen.numbers), ...deepNumbers(seen), found: seen.object }),
-      isolated: (seen) => ({ ...remembered(kind, seen.numbers), ...deepNumbers(seen), found: ENOENT }),
+      shared: (seen) => ({ ...everything(kind, seen), found: seen.object }),
+      isolated: (seen) => ({ ...everything(kind, seen), found: ENOENT }),
     })
 
   pid.visibility('PID-05', {
@@ -229,8 +258,13 @@ export function addFields(pid: Area): void {
       const file = await visitor.open(path, O_RDONLY)
       const heir = await visitor.spawn('heir', ['NEWPID'], { keep: [file] })
       const heirReads = pidsIn(kind, await readToEnd(heir, file), object)
+      // And one who has made a pid namespace for its children, and is not in it.
+      await visitor.unshare(CLONE.NEWPID)
+      const unsharerReads = pidsIn(kind, await visitor.readFile(path), object)
+      const child = await visitor.spawn('child in the new pid namespace')
+      const itsChildReads = pidsIn(kind, await child.readFile(path), object)
       await visitor.killAndReap()
-      return { numbers, actorReads, observerReads, heirReads }
+      return { numbers, actorReads, observerReads, heirReads, unsharerReads, itsChildReads }
     },
     shared: (seen, world) => rows(world.variant as 'shm' | 'msg', seen.numbers),
     isolated: (seen, world) => rows(world.variant as 'shm' | 'msg', seen.numbers),
@@ -307,6 +341,12 @@ async function readToEnd(member: Member, file: number): Promise<string> {
   }
 }
 
+/** All that does not depend on who finds the object. */
+function everything(kind: SystemVKind, seen: { numbers: Numbers } & Deep & Unshared) {
+  const numbers = remembered(kind, seen.numbers)
+  return { ...numbers, ...deepNumbers(seen), ...unsharedNumbers(seen, numbers.byObserver.observer) }
+}
+
 /** Columns of the two files that hold pids (proc_sysvipc(5)), by the names in their first line. */
 const COLUMNS = { shm: ['cpid', 'lpid'], msg: ['lspid', 'lrpid'] } as const
 const ID_COLUMN = { shm: 'shmid', msg: 'msqid' } as const
@@ -323,5 +363,7 @@ function rows(kind: 'shm' | 'msg', { actor, observer }: Numbers) {
     actorReads: both(actor.self),
     observerReads: both(observer.other),
     heirReads: both(observer.other),
+    unsharerReads: both(observer.other),
+    itsChildReads: both(0),
   }
 }
