@@ -58,6 +58,9 @@ async function leftBehind(
 /** The sets after all was undone and a waiter took what the third got back. */
 const UNDONE_AND_TAKEN = [...ALL_UNDONE.slice(0, 2), [10, 0, 0]]
 
+/** The variant where the IPC namespaces left and joined belong to two user namespaces. */
+const OF_A_USER_NAMESPACE = 'child of another owner'
+
 export function addLeavingRules(und: Area): void {
   und.comparison('UND-01', {
     says: 'unshare(CLONE_NEWIPC) applies the caller’s undo list to the sets of the namespace it leaves, to all of them, at once and just as exit would: who waits for one is woken',
@@ -105,7 +108,8 @@ export function addLeavingRules(und: Area): void {
     source: ['setns(2)', SEMOP, 'kernel/nsproxy.c: commit_nsset'],
     needs: ['SYSVIPC', 'UTS_NS'],
     since: '3.0',
-    variants: ['stranger', 'initial', 'child'],
+    variants: ['stranger', 'initial', 'child', OF_A_USER_NAMESPACE],
+    variantNeeds: { [OF_A_USER_NAMESPACE]: ['USER_NS'] },
     arms: { treatment: 'setns to an IPC namespace', control: 'setns to a UTS namespace' },
     async experiment(world) {
       const { outer, enter, initial, stranger, arm, variant } = world
@@ -117,7 +121,7 @@ export function addLeavingRules(und: Area): void {
             ? await stranger()
             : variant === 'initial'
               ? await initial()
-              : await enter('child')
+              : await enter('child', { flags: variant === 'child' ? ['NEWIPC'] : ['NEWUSER', 'NEWIPC'] })
       const flag = arm === 'treatment' ? 'NEWIPC' : 'NEWUTS'
       const nsfd = await nsfdOf(member, target, flag)
       const waiter = await outer.spawn('waiter')
@@ -204,8 +208,12 @@ export function addLeavingRules(und: Area): void {
     source: ['setns(2) pidfd', 'kernel/nsproxy.c: commit_nsset'],
     needs: ['SYSVIPC', 'pidfd setns', 'UTS_NS'],
     since: '5.8',
-    variants: ['NEWUTS', 'NEWNS', 'NEWNET', 'NEWUTS+NEWNS'],
-    variantNeeds: { NEWNET: ['NET_NS'] },
+    variants: ['NEWUTS', 'NEWNS', 'NEWNET', 'NEWUTS+NEWNS', 'NEWUSER', 'NEWPID'],
+    variantNeeds: {
+      NEWNET: ['NET_NS'],
+      NEWUSER: ['USER_NS', 'setns of user namespaces'],
+      NEWPID: ['PID_NS', 'setns of pid namespaces'],
+    },
     arms: { treatment: 'without CLONE_NEWIPC', control: 'with CLONE_NEWIPC too' },
     async experiment(world) {
       const { outer, enter, arm, variant } = world
@@ -227,7 +235,7 @@ export function addLeavingRules(und: Area): void {
 /** A call that fails in one arm and succeeds in the other. */
 interface Refusal {
   errno: unknown
-  needs?: readonly ('UCOUNT_SYSCTL' | 'USER_NS' | 'pidfd setns' | 'UTS_NS')[]
+  needs?: readonly ('UCOUNT_SYSCTL' | 'USER_NS' | 'pidfd setns' | 'UTS_NS' | 'NET_NS')[]
   /** Namespaces that the undoer is born into. */
   flags?: readonly Flag[]
   call(member: Member, world: ComparisonWorld, obstructed: boolean): Promise<unknown>
@@ -269,6 +277,17 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
       const pidfd = await member.pidfd_open(donor.pid)
       // One's own user namespace cannot be joined.
       return member.try.setns(pidfd, CLONE.NEWIPC | (obstructed ? CLONE.NEWUSER : 0))
+    },
+  },
+  'pidfd setns that fails after the IPC namespace was found good': {
+    errno: EPERM,
+    needs: ['pidfd setns', 'USER_NS', 'NET_NS'],
+    flags: ['NEWUSER'],
+    call: async (member, _, obstructed) => {
+      // Its IPC namespace belongs to the undoer's user namespace, its network namespace to the outer one.
+      const donor = await member.spawn('donor', ['NEWIPC'])
+      const pidfd = await member.pidfd_open(donor.pid)
+      return member.try.setns(pidfd, CLONE.NEWIPC | (obstructed ? CLONE.NEWNET : 0))
     },
   },
   'unshare without privilege': {
