@@ -3,9 +3,14 @@ import { twoOfOneIdentifier } from '../../fixtures/identifiers.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { SYSTEM_V } from '../../fixtures/objects.ts'
 import type { Elsewhere } from '../../fixtures/places.ts'
-import { type Area, CLONE, type Flag, SEM_UNDO } from '../../fixtures/rules.ts'
+import { type Area, CLONE, type Flag, SEM_UNDO, SIGHUP } from '../../fixtures/rules.ts'
 import { withThread } from '../../fixtures/threads.ts'
 import { makeSet, OPERATED, operate, UNDONE, valuesOf } from '../../fixtures/undo.ts'
+
+/** The variant where the first of a pid namespace becomes another program, and exits. */
+const INIT = 'execve and exit of an init'
+/** The variant where the child has all namespaces of its own that it may. */
+const ABROAD = 'a child in other namespaces leaves'
 
 export function addListRules(und: Area): void {
   und.comparison('UND-06', {
@@ -13,7 +18,8 @@ export function addListRules(und: Area): void {
     source: ['clone(2) CLONE_SYSVSEM', 'unshare(2) CLONE_SYSVSEM', 'ipc/sem.c: copy_semundo, exit_sem'],
     needs: ['SYSVIPC'],
     since: '2.6.26',
-    variants: ['the parent leaves', 'the child leaves', 'the child exits', 'a thread leaves'],
+    variants: ['the parent leaves', 'the child leaves', 'the child exits', ABROAD, 'a thread leaves'],
+    variantNeeds: { [ABROAD]: ['USER_NS', 'PID_NS', 'UTS_NS'] },
     arms: { treatment: 'one of two sharers goes', control: 'the only holder goes' },
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
@@ -23,7 +29,9 @@ export function addListRules(und: Area): void {
       let stays = process
       if (variant !== 'a thread leaves') {
         const bits = arm === 'treatment' ? CLONE.SYSVSEM : 0
-        const child = await process.spawn('child', [], { bits })
+        // A list can be shared across any namespaces but IPC namespaces.
+        const flags: Flag[] = variant === ABROAD ? ['NEWUSER', 'NEWPID', 'NEWNS', 'NEWUTS'] : []
+        const child = await process.spawn('child', flags, { bits })
         goes = variant === 'the parent leaves' ? process : child
         stays = variant === 'the parent leaves' ? child : process
       } else if (arm === 'treatment') {
@@ -119,25 +127,31 @@ export function addListRules(und: Area): void {
   })
 
   und.comparison('UND-08', {
-    says: 'the undo list is applied when the process ends, by exit, by a signal or with its pid namespace; it outlives execve, also that of a process with threads, and a forked child has none of it',
+    says: 'the undo list is applied when the process ends, by exit, by a signal or with its pid namespace, whose init has one as everybody; it outlives execve, also that of a process with threads, and a forked child has none of it',
     source: ['semop(2) SEM_UNDO', 'ipc/sem.c: exit_sem, copy_semundo'],
     needs: ['SYSVIPC'],
     variants: [
       'SIGKILL',
+      'another signal',
       'exit',
       'execve',
       'fork',
       'clone with CLONE_NEWIPC',
       'clone with CLONE_NEWPID',
       'end of the pid namespace',
+      INIT,
     ],
-    variantNeeds: { 'clone with CLONE_NEWPID': ['PID_NS'], 'end of the pid namespace': ['PID_NS'] },
+    variantNeeds: {
+      'clone with CLONE_NEWPID': ['PID_NS'],
+      'end of the pid namespace': ['PID_NS'],
+      [INIT]: ['PID_NS'],
+    },
     arms: { treatment: 'operations with SEM_UNDO', control: 'operations without' },
     async experiment({ outer, arm, variant, fresh }) {
       const id = await makeSet(outer, fresh.key())
       // Whose death kills the process too, where it is the init of its pid namespace.
       const parent = variant === 'end of the pid namespace' ? await outer.spawn('init', ['NEWPID']) : outer
-      const process = await parent.spawn('process')
+      const process = await parent.spawn('process', variant === INIT ? ['NEWPID'] : [])
       await operate(process, id, arm === 'treatment' ? SEM_UNDO : 0)
       const before = await valuesOf(outer, id)
       if (variant === 'execve') {
@@ -145,6 +159,7 @@ export function addListRules(und: Area): void {
         await process.withThreads('thread')
         await process.withThreads()
       }
+      if (variant === INIT) await process.execProbe()
       if (variant === 'fork' || variant.startsWith('clone')) {
         const flag = variant.split('CLONE_')[1] as Flag | undefined
         const child = await process.spawn('child', flag ? [flag] : [])
@@ -153,7 +168,9 @@ export function addListRules(und: Area): void {
         await process.spawn('child that lives on', flag ? [flag] : [], { outlive: true })
       }
       const meanwhile = await valuesOf(outer, id)
-      if (variant === 'exit') await process.exitAndReap()
+      // It is as good as dead when the call returns: the SIGKILL that follows finds it dying.
+      if (variant === 'another signal') await outer.kill(process.pid, SIGHUP)
+      if (variant === 'exit' || variant === INIT) await process.exitAndReap()
       else await (parent === outer ? process : parent).killAndReap()
       return { before, meanwhile, atLast: await valuesOf(outer, id) }
     },
