@@ -336,19 +336,26 @@ export function addDescriptors(mqn: Area): void {
   })
 
   mqn.comparison('MQN-19', {
-    says: 'each message of a queue is received once, through whichever descriptor and in whichever IPC namespace',
+    says: 'each message of a queue is received once, the oldest of the highest priority first and with its priority, through whichever descriptor and in whichever IPC namespace',
     source: ['mq_receive(3)', 'ipc/mqueue.c: do_mq_timedreceive'],
     needs: ['POSIX_MQUEUE'],
     flags: 'with NEWIPC',
     arms: { treatment: 'received inside', control: 'not received' },
     async experiment({ outer, arm, flags, fresh }) {
       const name = fresh.name()
-      const queue = await outer.mq_create(name, NEW_QUEUE, 0o600, { maxmsg: 2, msgsize: 64 })
+      const queue = await outer.mq_create(name, NEW_QUEUE, 0o600, { maxmsg: 3, msgsize: 64 })
       const inner = await outer.spawn('inner', flags, { keep: [queue] })
       const waiters = [
         await inner.spawn('inner receiver', [], { keep: [queue] }),
         await outer.spawn('outer receiver', [], { keep: [queue] }),
       ]
+      // The receiver is inside in one arm and outside in the other; so is, the other way round, the sender.
+      const [sender, receiver] = arm === 'treatment' ? [outer, inner] : [inner, outer]
+      await sender.mq_send(queue, 'low', 3)
+      await sender.mq_send(queue, 'high', 5)
+      await sender.mq_send(queue, 'as high', 5)
+      const byPriority: unknown[] = []
+      for (let left = 3; left > 0; left -= 1) byPriority.push(await receiver.try.mq_receive_whole(queue))
       await outer.mq_send(queue, 'once')
       const taken = arm === 'treatment' ? await inner.try.mq_receive(queue) : 'not tried'
       const innerCounts = await inner.try.mq_getattr(queue)
@@ -357,15 +364,16 @@ export function addDescriptors(mqn: Area): void {
       const leftInside = await inner.try.mq_receive(queue)
       // Two wait, one on each side; one message wakes the first, the second goes to the other.
       const waits = []
-      for (const waiter of waiters) waits.push(await waiter.block.mq_receive_blocking(queue))
+      for (const waiter of waiters) waits.push(await waiter.block.mq_receive_whole(queue, null))
       const [innerWaits, outerWaits] = waits
-      await inner.try.mq_send(queue, 'first')
+      await inner.try.mq_send(queue, 'first', 7)
       const first = await innerWaits?.within(PATIENCE_MS)
       const stillWaiting = await outerWaits?.within(0)
-      await inner.try.mq_send(queue, 'second')
+      await inner.try.mq_send(queue, 'second', 9)
       const second = await outerWaits?.within(PATIENCE_MS)
       const nothingLeft = await outer.try.mq_receive(queue)
       return {
+        byPriority,
         taken,
         innerCounts,
         outerCounts,
@@ -466,9 +474,14 @@ const QUEUE_LIVES = {
 }
 
 const ONCE = {
+  byPriority: [
+    { text: 'high', priority: 5 },
+    { text: 'as high', priority: 5 },
+    { text: 'low', priority: 3 },
+  ],
   leftInside: ETIMEDOUT,
-  first: 'first',
+  first: { text: 'first', priority: 7 },
   stillWaiting: 'blocked',
-  second: 'second',
+  second: { text: 'second', priority: 9 },
   nothingLeft: ETIMEDOUT,
 }

@@ -22,6 +22,8 @@ const SHIFTED = 300
 
 /** A registration as mq_notify(3) makes one for SIGEV_THREAD, before the registrant leaves. */
 const SIGEV_THREAD = 'unshare after registering with SIGEV_THREAD'
+/** unshare(CLONE_NEWPID) moves the next children, not the caller. */
+const ABOUT_TO_CLONE = 'reader whose children will be in another one'
 /** What is to come on the socket, up to its last byte: that tells what happened. */
 const COOKIE = 'c'.repeat(31)
 /** NOTIFY_WOKENUP (include/linux/mqueue.h of the kernel: a message came). */
@@ -43,6 +45,13 @@ export function addNotification(mqn: Area): void {
       const neighbour = await outer.spawn('neighbour', [], { keep: [queue] })
       const [first, second] = variant === 'outside first' ? [resident, inner] : [inner, resident]
       for (const member of [first, second]) await member.blockSignals([SIGUSR1])
+      // One that asks for no signal at all (SIGEV_NONE) is a registration as any other.
+      const quiet = await first.try.mq_notify(queue, 0)
+      if (arm === 'control') await first.mq_notify_remove(queue)
+      const besideQuiet = [await second.try.mq_notify(queue, SIGUSR1)]
+      if (arm === 'control') await second.mq_notify_remove(queue)
+      besideQuiet.push(await second.try.mq_notify(queue, 0))
+      for (const member of [first, second]) await member.mq_notify_remove(queue)
       const registered = await first.try.mq_notify(queue, SIGUSR1)
       // Giving up what one has not is no error, and takes nothing from the other.
       const foreignRemoval = await second.try.mq_notify_remove(queue)
@@ -51,6 +60,8 @@ export function addNotification(mqn: Area): void {
       const silent = await neighbour.try.mq_notify(queue, 0)
       await neighbour.mq_send(queue, 'notify')
       return {
+        quiet,
+        besideQuiet,
         registered,
         foreignRemoval,
         again,
@@ -60,6 +71,8 @@ export function addNotification(mqn: Area): void {
       }
     },
     treatment: () => ({
+      quiet: 0,
+      besideQuiet: [EBUSY, EBUSY],
       registered: 0,
       foreignRemoval: 0,
       again: EBUSY,
@@ -68,6 +81,8 @@ export function addNotification(mqn: Area): void {
       secondNotified: EAGAIN,
     }),
     control: () => ({
+      quiet: 0,
+      besideQuiet: [0, 0],
       registered: 0,
       foreignRemoval: 0,
       again: 0,
@@ -163,7 +178,7 @@ export function addNotification(mqn: Area): void {
   })
 
   mqn.comparison('MQN-16', {
-    says: 'a notification says who sent the message as the registrant’s pid and user namespaces name him, and comes whoever he is',
+    says: 'a notification brings the registrant’s value and says who sent the message as the registrant’s pid and user namespaces name him; it comes whoever he is',
     source: [
       'mq_notify(3)',
       'sigaction(2) SI_MESGQ',
@@ -192,12 +207,16 @@ export function addNotification(mqn: Area): void {
       world.note(`si_uid is translated ${twice ? 'twice' : 'once'}`)
       return { registered, sent, notified, pid, uid: twice ? again : uid }
     },
-    treatment: ({ pid, uid }) => ({ registered: 0, sent: 0, notified: { ...NOTICE, pid, uid } }),
-    control: ({ pid, uid }) => ({ registered: 0, sent: 0, notified: { ...NOTICE, pid, uid } }),
+    treatment: ({ pid, uid }) => ({
+      registered: 0,
+      sent: 0,
+      notified: { ...NOTICE, pid, uid, value: VALUE },
+    }),
+    control: ({ pid, uid }) => ({ registered: 0, sent: 0, notified: { ...NOTICE, pid, uid, value: VALUE } }),
   })
 
   mqn.comparison('MQN-17', {
-    says: 'a queue’s status line names the registrant by its pid in the reader’s pid namespace, 0 where it has none',
+    says: 'a queue’s status line names the registrant by its pid in the reader’s own pid namespace, 0 where it has none',
     source: ['mq_overview(7) "Mounting the message queue filesystem"', 'ipc/mqueue.c: mqueue_read_file'],
     needs: ['POSIX_MQUEUE', 'PID_NS'],
     variants: [
@@ -205,6 +224,7 @@ export function addNotification(mqn: Area): void {
       'reader below',
       'reader apart',
       'reader in the same one',
+      ABOUT_TO_CLONE,
       'reader is the registrant',
     ],
     flags: [['NEWPID'], ['NEWIPC', 'NEWPID'], ['NEWIPC']],
@@ -219,9 +239,11 @@ export function addNotification(mqn: Area): void {
         'reader below': [resident, inner],
         'reader apart': [inner, await outer.spawn('sibling', flags, keep)],
         'reader in the same one': [inner, await inner.spawn('neighbour', [], keep)],
+        [ABOUT_TO_CLONE]: [resident, await outer.spawn('parent to be', [], keep)],
         'reader is the registrant': [inner, inner],
       }
       const [registrant, reader] = readers[variant] ?? [inner, inner]
+      if (variant === ABOUT_TO_CLONE) await reader.unshare(CLONE.NEWPID)
       const number = flags.includes('NEWPID')
         ? { 'reader above': inner.pid, 'reader below': 0, 'reader apart': 0 }[variant]
         : registrant.pid
@@ -242,6 +264,8 @@ export function addNotification(mqn: Area): void {
   })
 }
 
+/** What the registrant wants to hear with the notification (sigevent(3type) sigev_value). */
+const VALUE = 77
 const NOTICE = { signal: SIGUSR1, code: SI_MESGQ }
 const NOTIFIED = having(NOTICE)
 const NOBODY = { qsize: 0, notify: 0, signo: 0, notifyPid: 0 }
@@ -267,7 +291,7 @@ async function notify(world: ComparisonWorld, meet: Meet) {
   const queue = await world.outer.mq_create(world.fresh.name(), NEW_QUEUE)
   const { registrant, sender, ...expected } = await meet(world, queue)
   await registrant.blockSignals([SIGUSR1])
-  const registered = await registrant.try.mq_notify(queue, SIGUSR1)
+  const registered = await registrant.try.mq_notify(queue, SIGUSR1, VALUE)
   const sent = await sender.try.mq_send(queue, 'notify')
   return { registered, sent, notified: await pendingNotification(registrant), ...expected }
 }

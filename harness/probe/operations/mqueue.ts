@@ -14,6 +14,12 @@ export interface QueueAttributes {
   curmsgs: number
 }
 
+/** A message as mq_receive(3) gives it. */
+export interface Message {
+  text: string
+  priority: number
+}
+
 const SIGEV_SIGNAL = 0
 const SIGEV_NONE = 1
 const SIGEV_THREAD = 2
@@ -76,6 +82,14 @@ export const posixQueueOperations = {
     const length = syscall('mq_timedreceive', descriptor, body, bytes, 0, deadline(milliseconds))
     return body.toString('latin1', 0, length)
   },
+  /** mq_timedreceive(2), the message with its priority; `null` waits without a time limit. */
+  mq_receive_whole: (descriptor: number, milliseconds: number | null = 0, bytes = 8192): Message => {
+    const body = Buffer.alloc(bytes)
+    const priority = Buffer.alloc(4)
+    const limit = milliseconds === null ? 0 : deadline(milliseconds)
+    const length = syscall('mq_timedreceive', descriptor, body, bytes, priority, limit)
+    return { text: body.toString('latin1', 0, length), priority: priority.readUInt32LE(0) }
+  },
   /** mq_receive(3) without a time limit: blocks until a message comes or the member is killed. */
   mq_receive_blocking: (descriptor: number, bytes = 8192): string => {
     const body = Buffer.alloc(bytes)
@@ -94,9 +108,10 @@ export const posixQueueOperations = {
     syscall('mq_getsetattr', descriptor, attributes({ flags }), old)
     return readAttributes(old)
   },
-  /** mq_notify(2) with a signal, or with SIGEV_NONE where the signal is 0. */
-  mq_notify: (descriptor: number, signal: number): number => {
+  /** mq_notify(2) with a signal that brings `value` (sigevent(3type)), or with SIGEV_NONE where the signal is 0. */
+  mq_notify: (descriptor: number, signal: number, value = 0): number => {
     const event = Buffer.alloc(64)
+    event.writeInt32LE(value, 0)
     event.writeInt32LE(signal, 8)
     event.writeInt32LE(signal === 0 ? SIGEV_NONE : SIGEV_SIGNAL, 12)
     return syscall('mq_notify', descriptor, event)

@@ -40,6 +40,8 @@ export interface SignalInfo {
   code: number
   pid: number
   uid: number
+  /** si_value: what was asked for with the notification, and 0 for a signal by kill(2). */
+  value: number
 }
 
 /** How a child ended or stopped (waitpid(2)). */
@@ -216,7 +218,13 @@ export const processOperations = {
   sigtimedwait: (signals: number[], milliseconds: number): SignalInfo => {
     const info = Buffer.alloc(128)
     const signal = libc.sigtimedwait(signalSet(signals), info, timespec(milliseconds))
-    return { signal, code: info.readInt32LE(8), pid: info.readInt32LE(16), uid: info.readUInt32LE(20) }
+    return {
+      signal,
+      code: info.readInt32LE(8),
+      pid: info.readInt32LE(16),
+      uid: info.readUInt32LE(20),
+      value: info.readInt32LE(24),
+    }
   },
   /**
    * Lets a signal interrupt a blocked call with EINTR and do nothing else. The handler is a libc function
