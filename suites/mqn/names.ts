@@ -7,17 +7,20 @@ import {
   differs,
   EACCES,
   EEXIST,
+  EMFILE,
   ENAMETOOLONG,
   ENOENT,
   EPERM,
   ETIMEDOUT,
   failed,
+  type Member,
   MNT_DETACH,
   makePrivate,
   O_CREAT,
   O_RDONLY,
   O_RDWR,
   O_WRONLY,
+  oneOf,
 } from '../../fixtures/rules.ts'
 import { overflowIds } from '../../fixtures/user-namespaces.ts'
 
@@ -74,7 +77,7 @@ export function addNames(mqn: Area): void {
   })
 
   mqn.visibility('MQN-02', {
-    says: 'a name that is taken in one IPC namespace is free for O_CREAT|O_EXCL in another, and the queues are two',
+    says: 'a name that is taken in one IPC namespace is free for O_CREAT|O_EXCL in another, and the queues are two, the attributes of the one no default of the other',
     source: ['ipc_namespaces(7)', 'mq_open(3)', 'ipc/mqueue.c: do_mq_open'],
     needs: ['POSIX_MQUEUE'],
     since: '2.6.30',
@@ -89,11 +92,15 @@ export function addNames(mqn: Area): void {
       const actorTakes = await takeByName(actor, name)
       const actorTakesAgain = await takeByName(actor, name)
       const observerTakes = failed(created) ? created : await takeByName(observer, name)
+      if (!failed(created)) {
+        await observer.close(created)
+        await observer.mq_unlink(name)
+      }
+      const defaults = await madeByDefault(observer, fresh.name())
+      const madeAlike = await madeByDefault(observer, name)
       await actor.close(queue)
-      if (!failed(created)) await observer.close(created)
       await actor.try.mq_unlink(name)
-      await observer.try.mq_unlink(name)
-      return { again, made, sent, actorTakes, actorTakesAgain, observerTakes }
+      return { again, made, sent, actorTakes, actorTakesAgain, observerTakes, defaults, madeAlike }
     },
     shared: () => ({
       again: EEXIST,
@@ -101,14 +108,17 @@ export function addNames(mqn: Area): void {
       sent: EEXIST,
       actorTakes: 'of the actor',
       actorTakesAgain: ETIMEDOUT,
+      madeAlike: EEXIST,
     }),
-    isolated: () => ({
+    isolated: ({ defaults }) => ({
       again: EEXIST,
       made: { flags: 0, ...OBSERVERS, curmsgs: 0 },
       sent: 0,
       actorTakes: 'of the actor',
       actorTakesAgain: ETIMEDOUT,
       observerTakes: 'of the observer',
+      // RLIMIT_MSGQUEUE counts what the user has anywhere, and there may just be no room.
+      madeAlike: oneOf(defaults, EMFILE),
     }),
   })
 
@@ -318,6 +328,16 @@ export function addNames(mqn: Area): void {
     treatment: (seen) => owned(seen),
     control: (seen) => owned(seen),
   })
+}
+
+/** The attributes of a queue made without any, and gone at once; or the errno of mq_open(3). */
+async function madeByDefault(member: Member, name: string): Promise<unknown> {
+  const queue = await member.try.mq_create(name, NEW_QUEUE, 0o600, null)
+  if (failed(queue)) return queue
+  const attributes = await member.mq_getattr(queue)
+  await member.close(queue)
+  await member.mq_unlink(name)
+  return attributes
 }
 
 const REFUSED = {
