@@ -89,6 +89,7 @@ export const O_CREAT = 0o100
 export const O_EXCL = 0o200
 export const O_TRUNC = 0o1000
 export const O_NONBLOCK = 0o4000
+export const O_ASYNC = 0o20000
 export const O_CLOEXEC = 0o2000000
 export const O_PATH = 0o10000000
 export const AT_FDCWD = -100
@@ -104,6 +105,7 @@ export const SIGTERM = 15
 export const SIGCHLD = 17
 export const SIGCONT = 18
 export const SIGSTOP = 19
+export const SIGIO = 29
 export const SI_USER = 0
 export const SI_MESGQ = -3
 

@@ -5,6 +5,7 @@ import {
   type Area,
   EAGAIN,
   ECONNREFUSED,
+  EINVAL,
   failed,
   O_CREAT,
   O_EXCL,
@@ -12,13 +13,17 @@ import {
   O_RDONLY,
   O_RDWR,
   POLLIN,
+  SIGIO,
   SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
 
+/** Each by its call, on a file of its own: F_SETLK, F_OFD_SETLK and flock(2). */
+const LOCKS = ['lockFile', 'lockOpenFile', 'flock'] as const
+
 export function addDescriptorRules(not: Area): void {
   not.visibility('NOT-01', {
-    says: 'pipes and FIFOs connect processes of different IPC namespaces',
-    source: ['ipc_namespaces(7) (what it isolates)', 'pipe(7)', 'fifo(7)'],
+    says: 'pipes and FIFOs connect processes of different IPC namespaces, and tell a reader who asked for SIGIO',
+    source: ['ipc_namespaces(7) (what it isolates)', 'pipe(7)', 'fifo(7)', 'fcntl(2) F_SETOWN'],
     experiment: (world) =>
       withDirectory(async (directory) => {
         const writer = await world.actor.spawn('writer')
@@ -27,8 +32,12 @@ export function addDescriptorRules(not: Area): void {
         await writer.mkfifo(fifo)
         const input = await reader.try.open(fifo, O_RDONLY | O_NONBLOCK)
         const output = await writer.open(fifo, O_RDWR)
+        await reader.blockSignals([SIGIO])
+        if (!failed(input)) await reader.signalWhenReady(input, await reader.getpid())
         const before = failed(input) ? input : await reader.poll(input, POLLIN, 0)
+        const silent = await reader.try.sigtimedwait([SIGIO], 0)
         await writer.write(output, 'by FIFO')
+        const told = await reader.try.sigtimedwait([SIGIO], 5000)
         const byFifo = failed(input) ? input : await reader.try.read(input)
         // A pipe, handed over.
         const { sender, receiver } = await connected(writer, reader, `${directory}/socket`)
@@ -38,10 +47,10 @@ export function addDescriptorRules(not: Area): void {
         const pipeBefore = await reader.poll(pipe, POLLIN, 0)
         await writer.write(pipeWriter, 'by pipe')
         const byPipe = await reader.try.read(pipe)
-        return { before, byFifo, pipeBefore, byPipe }
+        return { before, silent, told: failed(told) ? told : told.signal, byFifo, pipeBefore, byPipe }
       }),
-    shared: () => ({ before: 0, byFifo: 'by FIFO', pipeBefore: 0, byPipe: 'by pipe' }),
-    isolated: () => ({ before: 0, byFifo: 'by FIFO', pipeBefore: 0, byPipe: 'by pipe' }),
+    shared: () => PIPES,
+    isolated: () => PIPES,
   })
 
   not.visibility('NOT-02', {
@@ -130,28 +139,25 @@ export function addDescriptorRules(not: Area): void {
   })
 
   not.visibility('NOT-08', {
-    says: 'file locks, those of fcntl(2) and of flock(2), hold against processes of every IPC namespace',
-    source: ['fcntl(2) F_SETLK', 'flock(2)', 'ipc_namespaces(7) (what it isolates)'],
+    says: 'file locks, those of fcntl(2), of a process or of an open file, and of flock(2), hold against processes of every IPC namespace',
+    source: ['fcntl(2) F_SETLK, F_OFD_SETLK', 'flock(2)', 'ipc_namespaces(7) (what it isolates)'],
     experiment: (world) =>
       withDirectory(async (directory) => {
         const holder = await world.actor.spawn('holder')
         const other = await world.observer.spawn('other')
-        const held: number[] = []
-        for (const name of ['fcntl', 'flock'])
-          held.push(await holder.open(`${directory}/${name}`, O_RDWR | O_CREAT | O_EXCL))
-        const [byFcntl = -1, byFlock = -1] = held
-        await holder.lockFile(byFcntl)
-        await holder.flock(byFlock)
-        const ownFcntl = await other.open(`${directory}/fcntl`, O_RDWR)
-        const ownFlock = await other.open(`${directory}/flock`, O_RDWR)
-        const refused = [await other.try.lockFile(ownFcntl), await other.try.flock(ownFlock)]
-        await holder.close(byFcntl)
-        await holder.close(byFlock)
-        const granted = [await other.try.lockFile(ownFcntl), await other.try.flock(ownFlock)]
-        return { refused, granted }
+        const locks: Record<string, unknown> = {}
+        for (const lock of LOCKS) {
+          const held = await holder.open(`${directory}/${lock}`, O_RDWR | O_CREAT | O_EXCL)
+          const taken = await holder.try[lock](held)
+          const own = await other.open(`${directory}/${lock}`, O_RDWR)
+          const refused = await other.try[lock](own)
+          await holder.close(held)
+          locks[lock] = [taken, refused, await other.try[lock](own)]
+        }
+        return locks
       }),
-    shared: () => ({ refused: [EAGAIN, EAGAIN], granted: [0, 0] }),
-    isolated: () => ({ refused: [EAGAIN, EAGAIN], granted: [0, 0] }),
+    shared: heldAgainst,
+    isolated: heldAgainst,
   })
 
   not.visibility('NOT-11', {
@@ -179,6 +185,15 @@ export function addDescriptorRules(not: Area): void {
   })
 }
 
+const PIPES = {
+  before: 0,
+  silent: EAGAIN,
+  told: SIGIO,
+  byFifo: 'by FIFO',
+  pipeBefore: 0,
+  byPipe: 'by pipe',
+}
+
 const DESCRIPTORS = {
   atFirst: '',
   written: 'in memory',
@@ -194,6 +209,17 @@ function sockets(sameNet: boolean): Readonly<Record<string, unknown>> {
     nobody: ECONNREFUSED,
     byName: sameNet ? 'ok' : ECONNREFUSED,
     byPair: 'by pair',
+  }
+}
+
+/** Taken, refused to another, granted to him afterwards. Not every system that calls itself Linux has F_OFD_SETLK. */
+function heldAgainst({ lockOpenFile }: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
+  const held = [0, EAGAIN, 0]
+  const unknown = [EINVAL, EINVAL, EINVAL]
+  return {
+    lockFile: held,
+    flock: held,
+    lockOpenFile: Array.isArray(lockOpenFile) && lockOpenFile[0] === EINVAL ? unknown : held,
   }
 }
 

@@ -21,7 +21,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
-import { O_WRONLY } from '../constants.ts'
+import { O_ASYNC, O_NONBLOCK, O_WRONLY } from '../constants.ts'
 import { bind, fail } from '../system.ts'
 import { cString } from './structures.ts'
 
@@ -162,6 +162,17 @@ export const fileOperations = {
     const lock = Buffer.alloc(32)
     lock.writeInt16LE(1, 0)
     return libc.lockf(descriptor, 6, lock)
+  },
+  /** fcntl(2) F_OFD_SETLK of a write lock on the whole file: the lock is of the open file, not of the process. */
+  lockOpenFile: (descriptor: number): number => {
+    const lock = Buffer.alloc(32)
+    lock.writeInt16LE(1, 0)
+    return libc.lockf(descriptor, 37, lock)
+  },
+  /** fcntl(2) F_SETOWN and F_SETFL O_ASYNC: the process gets SIGIO when there is something to read. */
+  signalWhenReady: (descriptor: number, pid: number): number => {
+    libc.fcntl(descriptor, 8, pid)
+    return libc.fcntl(descriptor, 4, O_ASYNC | O_NONBLOCK)
   },
   /** fcntl(2) F_SETFD: whether execve(2) closes the descriptor. */
   setCloseOnExec: (descriptor: number, close: boolean): number => libc.fcntl(descriptor, 2, close ? 1 : 0),
