@@ -115,8 +115,12 @@ export function linkRules(prc: Area): void {
       await user.becomeUser(uid)
       const target = await enter('target')
       if (arm === 'control') await target.becomeUser(uid)
+      // Being in the target’s IPC namespace gives no right to look at it.
+      const neighbour = await target.spawn('user in the same IPC namespace')
+      if (arm === 'treatment') await neighbour.becomeUser(uid)
       const path = `/proc/${await target.readlink('/proc/self')}/ns/ipc`
       const byUser = await access(user, path)
+      const byNeighbour = await access(neighbour, path)
       // Really root, but a user to the file system.
       const acting = await outer.spawn('root with the user’s filesystem ids')
       await acting.setresgid(0, uid, uid)
@@ -124,7 +128,7 @@ export function linkRules(prc: Area): void {
       const byActing = await access(acting, path)
       const byRoot = await access(outer, path)
       if (arm === 'control')
-        return { byUser, byActing, byRoot, ownLink: await access(user, '/proc/self/ns/ipc') }
+        return { byUser, byNeighbour, byActing, byRoot, ownLink: await access(user, '/proc/self/ns/ipc') }
       // Killed and not yet waited for.
       await outer.kill(target.pid, SIGKILL)
       await eventually(
@@ -133,10 +137,11 @@ export function linkRules(prc: Area): void {
       )
       const ofZombie = await access(outer, path)
       await outer.waitpid(target.pid)
-      return { byUser, byActing, byRoot, ofZombie, ofNobody: await access(outer, path) }
+      return { byUser, byNeighbour, byActing, byRoot, ofZombie, ofNobody: await access(outer, path) }
     },
     treatment: () => ({
       byUser: [EACCES, EACCES, EACCES],
+      byNeighbour: [EACCES, EACCES, EACCES],
       byActing: [EACCES, EACCES, EACCES],
       byRoot: ['read', 'followed', 'opened'],
       ofZombie: [ENOENT, ENOENT, ENOENT],
@@ -144,6 +149,7 @@ export function linkRules(prc: Area): void {
     }),
     control: () => ({
       byUser: ['read', 'followed', 'opened'],
+      byNeighbour: ['read', 'followed', 'opened'],
       byActing: ['read', 'followed', 'opened'],
       byRoot: ['read', 'followed', 'opened'],
       ownLink: ['read', 'followed', 'opened'],
