@@ -6,11 +6,8 @@ import {
   CLONE,
   differs,
   EINVAL,
-  ENOENT,
   ESRCH,
   failed,
-  IPC_CREAT,
-  IPC_EXCL,
   type Member,
   PIDFD_THREAD,
   procPid,
@@ -19,6 +16,14 @@ import {
   THREAD_BITS,
 } from '../../fixtures/rules.ts'
 import { withThread } from '../../fixtures/threads.ts'
+import {
+  APART,
+  objectsOfThreads,
+  QUEUES_APART,
+  QUEUES_TOGETHER,
+  queuesOfThreads,
+  TOGETHER,
+} from './several-threads.ts'
 
 /** Bits of clone(2) that are about anything but namespaces. CLONE_VM goes with each of them. */
 const OTHER_BITS: Readonly<Record<string, number>> = {
@@ -32,6 +37,10 @@ const OTHER_BITS: Readonly<Record<string, number>> = {
   IO: CLONE.IO,
   UNTRACED: CLONE.UNTRACED,
 }
+
+/** The two families of objects that the threads of ENT-13 work with. */
+const SYSTEM_V = 'System V objects'
+const POSIX = 'POSIX queues'
 
 export function threadRules(ent: Area): void {
   ent.comparison('ENT-11', {
@@ -60,21 +69,29 @@ export function threadRules(ent: Area): void {
   })
 
   ent.comparison('ENT-12', {
-    says: 'the bits of clone(2) that are about other things, such as CLONE_VM and CLONE_PIDFD, may go with CLONE_NEWIPC and change nothing of it',
+    says: 'the bits of clone(2) that are about other things, such as CLONE_VM and CLONE_PIDFD, may go with CLONE_NEWIPC and change nothing of it: the child is elsewhere, its creator stays',
     source: ['clone(2)', 'kernel/fork.c: copy_process', 'kernel/nsproxy.c: copy_namespaces'],
     needs: ['PID_NS'],
     variants: Object.keys(OTHER_BITS),
     arms: { treatment: 'with CLONE_NEWIPC', control: 'without it' },
-    async experiment({ outer, arm, enter, variant }) {
+    async experiment({ outer, arm, enter, variant, eventually }) {
       const box = await enter('box', { from: outer, flags: ['NEWPID', 'NEWNS'] })
       await box.mount('proc', '/proc', 'proc')
       const maker = await box.spawn('maker')
-      const bits = (OTHER_BITS[variant] ?? 0) | CLONE.VM | (arm === 'treatment' ? CLONE.NEWIPC : 0)
-      // A vfork parent sleeps until its child ends, so that child can only be seen to have been accepted.
-      const vfork = variant === 'VFORK'
-      const pid = await maker.try.cloneFunction(bits | SIGCHLD, vfork ? '_exit' : 'pause')
       const own = await namespaceOf(maker)
-      const child = vfork || typeof pid !== 'number' ? own : await namespaceOf(box, 'NEWIPC', `/proc/${pid}`)
+      const bits = (OTHER_BITS[variant] ?? 0) | CLONE.VM | (arm === 'treatment' ? CLONE.NEWIPC : 0)
+      const cloned = maker.try.cloneFunction(bits | SIGCHLD, 'pause')
+      // A vfork parent sleeps until its child ends; until then others look, and see the number that is new.
+      const pid =
+        variant === 'VFORK'
+          ? await eventually(
+              () => newestProcess(box),
+              (seen) => seen > maker.pid,
+            )
+          : await cloned
+      const child = failed(pid) ? pid : await namespaceOf(box, 'NEWIPC', `/proc/${pid}`)
+      const makers = await namespaceOf(box, 'NEWIPC', `/proc/${maker.pid}`)
+      if (variant === 'VFORK' && pid !== maker.pid) await box.kill(Number(pid), SIGKILL)
       const conflict = await maker.trySpawn(
         'newns with fs',
         arm === 'treatment' ? ['NEWNS', 'NEWIPC'] : ['NEWNS'],
@@ -82,78 +99,36 @@ export function threadRules(ent: Area): void {
           bits: CLONE.FS,
         },
       )
-      return { made: whetherMade(pid), own, child, conflict: whetherMade(conflict) }
+      const after = await namespaceOf(maker)
+      return { made: whetherMade(await cloned), own, child, makers, after, conflict: whetherMade(conflict) }
     },
-    treatment: ({ own }, { variant }) => ({
+    treatment: ({ own }) => ({
       made: 'made',
-      child: variant === 'VFORK' ? own : differs(own),
+      child: differs(own),
+      makers: own,
+      after: own,
       conflict: EINVAL,
     }),
-    control: ({ own }) => ({ made: 'made', child: own, conflict: EINVAL }),
+    control: ({ own }) => ({ made: 'made', child: own, makers: own, after: own, conflict: EINVAL }),
   })
 
   ent.comparison('ENT-13', {
-    says: 'in a process with several threads unshare(CLONE_NEWIPC) and setns move the calling thread only, and each thread works in its own IPC namespace',
-    source: ['unshare(2)', 'setns(2)', 'kernel/fork.c: ksys_unshare'],
+    says: 'in a process with several threads unshare(CLONE_NEWIPC) and setns move the calling thread only and leave what the threads share besides; each works in its own IPC namespace',
+    source: ['unshare(2)', 'setns(2)', 'kernel/fork.c: ksys_unshare', 'ipc/mqueue.c: mq_unlink'],
     needs: ['SYSVIPC'],
     since: '2.6.19',
+    variants: [SYSTEM_V, POSIX],
+    variantNeeds: { [POSIX]: ['POSIX_MQUEUE', 'CAP_SYS_ADMIN'] },
     arms: { treatment: 'one thread unshares CLONE_NEWIPC', control: 'one thread unshares CLONE_NEWUTS' },
-    async experiment({ outer, arm, fresh }) {
-      const main = await outer.spawn('main thread')
-      const thread = await withThread(main, 'other thread')
-      const key = fresh.key()
-      const queue = await thread.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
-      const set = await thread.semget(key, 1, IPC_CREAT | IPC_EXCL | 0o600)
-      const segment = await thread.shmget(key, 4096, IPC_CREAT | IPC_EXCL | 0o600)
-      const home = await ownNsfd(main, 'NEWIPC', '/proc/thread-self')
-      const refused = {
-        withUser: await main.try.unshare(CLONE.NEWUSER | CLONE.NEWIPC),
-        withThread: await main.try.unshare(CLONE.THREAD | CLONE.NEWIPC),
-        withVm: await main.try.unshare(CLONE.VM | CLONE.NEWIPC),
-      }
-      const returned = await main.try.unshare(arm === 'treatment' ? CLONE.NEWIPC : CLONE.NEWUTS)
-      // Back and forth.
-      const abroad = await ownNsfd(main, 'NEWIPC', '/proc/thread-self')
-      await main.setns(home, CLONE.NEWIPC)
-      await main.setns(abroad, CLONE.NEWIPC)
-      const other = await namespaceOf(thread, 'NEWIPC', '/proc/thread-self')
-      const byKey = async (member: Member): Promise<unknown[]> => [
-        await member.try.msgget(key, 0),
-        await member.try.semget(key, 0, 0),
-        await member.try.shmget(key, 0, 0),
-      ]
-      const seen = await main.try.msgctlStat(queue)
-      return {
-        ...refused,
-        returned,
-        other,
-        mine: await namespaceOf(main, 'NEWIPC', '/proc/thread-self'),
-        stayed: other === (await namespaceOf(outer)),
-        seenByMain: 'perm' in seen ? seen.perm.key === key : seen,
-        made: [queue, set, segment],
-        foundByMain: await byKey(main),
-        foundByOther: await byKey(thread),
-      }
+    async experiment(world) {
+      return world.variant === POSIX ? await queuesOfThreads(world) : await objectsOfThreads(world)
     },
-    treatment: ({ other, made }) => ({
-      withUser: EINVAL,
-      withThread: EINVAL,
-      withVm: EINVAL,
-      returned: 0,
-      mine: differs(other),
-      stayed: true,
-      seenByMain: EINVAL,
-      foundByMain: [ENOENT, ENOENT, ENOENT],
-      foundByOther: made,
-    }),
-    control: ({ other, made }) => ({
-      returned: 0,
-      mine: other,
-      stayed: true,
-      seenByMain: true,
-      foundByMain: made,
-      foundByOther: made,
-    }),
+    treatment: (seen) =>
+      'made' in seen ? { ...APART, mine: differs(seen.other), foundByOther: seen.made } : QUEUES_APART,
+    control: (seen) =>
+      'made' in seen
+        ? { ...TOGETHER, mine: seen.other, foundByMain: seen.made, foundByOther: seen.made }
+        : QUEUES_TOGETHER,
   })
 
   ent.comparison('ENT-14', {
@@ -223,4 +198,10 @@ export function threadRules(ent: Area): void {
     treatment: () => ({ link: 'ipc:[4026531839]' }),
     control: () => ({ link: differs('ipc:[4026531839]') }),
   })
+}
+
+/** The highest number of a process in sight; none is used again while there are so few. */
+async function newestProcess(member: Member): Promise<number> {
+  const names = await member.readdir('/proc')
+  return Math.max(...names.map(Number).filter((number) => number > 0))
 }
