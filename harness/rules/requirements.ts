@@ -494,6 +494,10 @@ const table = {
   },
   'ipcs(1)': { reason: 'ipcs(1) is not installed', met: (child) => onPath(child, 'ipcs') },
   'ipcmk(1)': { reason: 'ipcmk(1) is not installed', met: (child) => onPath(child, 'ipcmk') },
+  'readlink(1)': {
+    reason: 'readlink(1) is not installed, or cp(1) is not',
+    met: async (child) => (await onPath(child, 'readlink')) && (await onPath(child, 'cp')),
+  },
   '/dev/mqueue': {
     reason: '/dev/mqueue does not exist as a place to mount on',
     met: (child) => child.exists('/dev/mqueue'),
@@ -520,7 +524,12 @@ export function needOf(name: RequirementName): Need {
 export const REQUIREMENTS: Readonly<Record<RequirementName, Requirement>> = table
 
 async function onPath(child: Member, command: string): Promise<boolean> {
+  return (await pathOf(child, command)) !== undefined
+}
+
+/** Where a command is installed, as the member sees the file system. */
+export async function pathOf(member: Member, command: string): Promise<string | undefined> {
   for (const directory of (process.env.PATH ?? '/usr/bin:/bin').split(':'))
-    if (await child.exists(`${directory}/${command}`)) return true
-  return false
+    if (await member.exists(`${directory}/${command}`)) return `${directory}/${command}`
+  return undefined
 }

@@ -23,6 +23,9 @@ import {
   THREAD_BITS,
 } from '../../fixtures/rules.ts'
 import { withThread } from '../../fixtures/threads.ts'
+import { execAsAnother } from './set-user-id.ts'
+
+const SET_USER_ID = 'a set-user-id program'
 
 /** The same flags without NEWIPC; NEWUTS where nothing is left, so that the call still makes something. */
 function withoutNewipc(flags: readonly Flag[]): Flag[] {
@@ -124,18 +127,28 @@ export function creationRules(ent: Area): void {
     async experiment({ outer, arm, flags, variant }) {
       const call = variant === 'clone3' ? 'clone3' : 'clone'
       const bits = CLONE.SYSVSEM
+      // With each of the bits that are about neither.
+      const withOthers: unknown[] = []
+      const maker = await outer.spawn('maker')
+      for (const other of [CLONE.VFORK, CLONE.FILES, CLONE.IO, CLONE.UNTRACED]) {
+        const newipc = arm === 'treatment' ? cloneBits(flags) : 0
+        const pid = await maker.try.cloneAndExit(newipc | bits | other, call)
+        if (!failed(pid)) await maker.waitpid(pid)
+        withOthers.push(whetherMade(pid))
+      }
       if (arm === 'treatment') {
         const both = whetherMade(await outer.trySpawn('both', flags, { call, bits }))
-        return { both, newipc: null, sysvsem: null }
+        return { withOthers, both, newipc: null, sysvsem: null }
       }
       return {
+        withOthers,
         both: null,
         newipc: whetherMade(await outer.trySpawn('newipc', flags, { call })),
         sysvsem: whetherMade(await outer.trySpawn('sysvsem', [], { call, bits })),
       }
     },
-    treatment: () => ({ both: EINVAL }),
-    control: () => ({ newipc: 'made', sysvsem: 'made' }),
+    treatment: () => ({ withOthers: [EINVAL, EINVAL, EINVAL, EINVAL], both: EINVAL }),
+    control: () => ({ withOthers: ['made', 'made', 'made', 'made'], newipc: 'made', sysvsem: 'made' }),
   })
 
   ent.comparison('ENT-06', {
@@ -219,13 +232,16 @@ export function creationRules(ent: Area): void {
   })
 
   ent.comparison('ENT-16', {
-    says: 'fork and execve keep the IPC namespace of the thread that calls them, and so does a new thread',
+    says: 'fork and execve, of a set-user-id program too, keep the IPC namespace of the thread that calls them, and so do a new thread and a child in other new namespaces',
     source: ['namespaces(7)', 'clone(2)', 'execve(2)', 'kernel/nsproxy.c: copy_namespaces'],
     needs: ['SYSVIPC', 'PID_NS'],
     since: '2.6.19',
-    variants: ['the only thread', 'another thread than the leader'],
+    variants: ['the only thread', 'another thread than the leader', SET_USER_ID],
+    variantNeeds: { [SET_USER_ID]: ['CAP_SETUID', 'readlink(1)'] },
     arms: { treatment: 'after unshare(CLONE_NEWIPC)', control: 'without it' },
-    async experiment({ outer, arm, variant, enter, fresh }) {
+    async experiment(world) {
+      const { outer, arm, variant, enter, fresh } = world
+      if (variant === SET_USER_ID) return await execAsAnother(world)
       // A thread without a probe ends with its pid namespace.
       const box = await enter('box', { from: outer, flags: ['NEWPID', 'NEWNS'] })
       await box.mount('proc', '/proc', 'proc')
@@ -236,8 +252,10 @@ export function creationRules(ent: Area): void {
       if (arm === 'treatment') await caller.unshare(CLONE.NEWIPC)
       const before = await namespaceOf(caller, 'NEWIPC', '/proc/thread-self')
       const child = await caller.cloneFunction(CLONE.VM | SIGCHLD, 'pause')
+      const mounts = await caller.cloneFunction(CLONE.VM | CLONE.NEWNS | SIGCHLD, 'pause')
       const thread = await caller.cloneFunction(THREAD_BITS, 'pause')
       const childs = await namespaceOf(box, 'NEWIPC', `/proc/${child}`)
+      const elsewhere = await namespaceOf(box, 'NEWIPC', `/proc/${mounts}`)
       const threads = await namespaceOf(caller, 'NEWIPC', `/proc/self/task/${thread}`)
       await caller.execProbe()
       const after = await namespaceOf(caller)
@@ -245,20 +263,15 @@ export function creationRules(ent: Area): void {
       return {
         outer: await namespaceOf(outer),
         childKept: childs === before,
+        withNewnsKept: elsewhere === before,
         threadKept: threads === before,
         kept: after === before && (await namespaceOf(forked)) === before,
         after,
         found: (await caller.try.msgget(key, 0)) === queue,
       }
     },
-    treatment: ({ outer }) => ({
-      childKept: true,
-      threadKept: true,
-      kept: true,
-      after: differs(outer),
-      found: false,
-    }),
-    control: ({ outer }) => ({ childKept: true, threadKept: true, kept: true, after: outer, found: true }),
+    treatment: (seen) => ({ ...keptAlong(seen, { found: false }), after: differs(seen.outer) }),
+    control: (seen) => ({ ...keptAlong(seen, { found: true }), after: seen.outer }),
   })
 
   ent.noRule('ENT-31', {
@@ -271,4 +284,10 @@ export function creationRules(ent: Area): void {
     reason:
       'needs kernels built without one of them, where the other family’s rules are what says it; "ipcns kernel matrix" boots both',
   })
+}
+
+/** What ran, and every child and thread where the experiment makes them and looks for a queue, too. */
+function keptAlong(seen: object, queue: { found: boolean }): Readonly<Record<string, boolean>> {
+  if (!('found' in seen)) return { kept: true }
+  return { kept: true, childKept: true, withNewnsKept: true, threadKept: true, ...queue }
 }
