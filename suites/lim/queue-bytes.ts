@@ -1,8 +1,11 @@
 /** LIM-10 to LIM-14: RLIMIT_MSGQUEUE counts bytes of POSIX queues by user, not by IPC namespace. */
+import { nsfdOf } from '../../fixtures/identity.ts'
 import { whetherMade } from '../../fixtures/outcomes.ts'
 import { passDescriptor } from '../../fixtures/posix-queues.ts'
 import {
   type Area,
+  CLONE,
+  type ComparisonWorld,
   EMFILE,
   EPERM,
   failed,
@@ -10,12 +13,17 @@ import {
   O_CREAT,
   O_RDWR,
   type Outcome,
+  PR_SET_KEEPCAPS,
   RLIMIT_MSGQUEUE,
 } from '../../fixtures/rules.ts'
-import { intoOwnUserNamespaces } from '../../fixtures/user-namespaces.ts'
+import { intoOwnUserNamespaces, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
 
 /** Room for one queue of default size (82880 bytes with 64-bit pointers), not for two. */
 const ONE_QUEUE = 100_000
+
+/** Whose process makes the queue inside a user namespace. */
+const IN_OWN = 'in a user namespace of its own'
+const JOINED = 'after setns into another’s user namespace'
 
 /** Closed, after the namespace's limits went below what the queue was made with. */
 const LOWERED = 'closed, limits lowered'
@@ -187,8 +195,14 @@ export function queueByteRules(lim: Area): void {
   })
 
   lim.comparison('LIM-13', {
-    says: 'a queue made inside a user namespace also counts against its creator, and against the limit, in every ancestor',
-    source: ['kernel/ucount.c: inc_rlimit_ucounts', 'ipc/mqueue.c: mqueue_get_inode'],
+    says: 'a queue made inside a user namespace, by who made that or by who joined it, also counts against its creator, and against the limit, in every ancestor',
+    source: [
+      'kernel/ucount.c: inc_rlimit_ucounts',
+      'ipc/mqueue.c: mqueue_get_inode',
+      'kernel/user_namespace.c: userns_install',
+    ],
+    variants: [IN_OWN, JOINED],
+    variantNeeds: { [JOINED]: ['setns of user namespaces'] },
     needs: ['POSIX_MQUEUE', 'USER_NS', 'CAP_SETUID'],
     since: '5.14',
     bugs: [
@@ -200,10 +214,15 @@ export function queueByteRules(lim: Area): void {
       },
     ],
     arms: { treatment: 'the creator of the user namespace, outside', control: 'another user outside' },
-    async experiment({ outer, arm, fresh, eventually }) {
+    async experiment(world) {
+      const { outer, arm, variant, fresh, eventually } = world
       const uid = fresh.uid()
       // Two generations: the queue is made by the user's own child user namespace's child.
-      const creator = await inOwnUserNamespace(outer, uid)
+      const owner = await inOwnUserNamespace(outer, uid)
+      // Who joins is another user: only where he is makes it the owner's queue.
+      const creator = variant === JOINED ? await joinedUserNamespace(outer, owner) : owner
+      const counted = variant === JOINED ? await ownersAreCharged(world) : true
+      if (!counted) world.note('queues count against the user alone, not against who made his user namespace')
       const outside = await asUser(await outer.spawn('outside'), arm === 'treatment' ? uid : fresh.uid())
       const before = await room(outside, fresh.name())
       // The limit of each ancestor holds, too: inside there is no queue yet.
@@ -214,11 +233,15 @@ export function queueByteRules(lim: Area): void {
         await outside.mq_unlink(name)
         await outside.close(outsides)
       }
-      const queue = await create(creator, fresh.name())
+      const within = fresh.name()
+      const queue = await create(creator, within)
       const whileThere = await room(outside, fresh.name())
+      // Its IPC namespace does not end with who joined a user namespace only.
+      if (variant === JOINED) await creator.try.mq_unlink(within)
       await creator.exitAndReap()
       const look = () => room(outside, fresh.name())
       return {
+        counted,
         before,
         outsides: whetherMade(outsides),
         whileOutsideHasOne,
@@ -227,12 +250,12 @@ export function queueByteRules(lim: Area): void {
         returned: await eventually(look, (seen) => seen === 'room'),
       }
     },
-    treatment: () => ({
+    treatment: ({ counted }) => ({
       before: 'room',
       outsides: 'made',
-      whileOutsideHasOne: EMFILE,
+      whileOutsideHasOne: counted ? EMFILE : 'room',
       queue: 'made',
-      whileThere: EMFILE,
+      whileThere: counted ? EMFILE : 'room',
       returned: 'room',
     }),
     control: () => ({
@@ -269,4 +292,38 @@ async function inOwnUserNamespace(outer: Member, uid: number): Promise<Member> {
   const member = await outer.spawn('creator')
   await member.setrlimit(RLIMIT_MSGQUEUE, ONE_QUEUE, ONE_QUEUE)
   return intoOwnUserNamespaces(member, uid, [['NEWUSER'], ['NEWUSER', 'NEWIPC']])
+}
+
+/** Root of outside, its own limit as it is, in that user namespace: none of its users. */
+async function joinedUserNamespace(outer: Member, owner: Member): Promise<Member> {
+  const joiner = await outer.spawn('joiner')
+  await joiner.setns(await nsfdOf(joiner, owner, 'NEWUSER'), CLONE.NEWUSER)
+  return joiner
+}
+
+/**
+ * Whether queues of a user namespace count against who made it, and not only against the user himself: since
+ * 5.14. Shown by another user in it, who was there from the beginning.
+ */
+async function ownersAreCharged({ outer, fresh }: ComparisonWorld): Promise<boolean> {
+  const [uid, other] = [fresh.uid(), fresh.uid()]
+  const outside = await asUser(await outer.spawn('owner outside'), uid)
+  const owner = await outer.spawn('owner')
+  const every = await owner.capabilities()
+  await owner.setrlimit(RLIMIT_MSGQUEUE, ONE_QUEUE, ONE_QUEUE)
+  await owner.prctl(PR_SET_KEEPCAPS, 1)
+  await owner.becomeUser(uid)
+  await owner.setCapabilities(every)
+  const map = [
+    [0, uid, 1],
+    [1, other, 1],
+  ] as const
+  const inside = await spawnInUserNamespace(owner, 'another user inside', [], map)
+  await inside.becomeUser(1)
+  const name = fresh.name()
+  await create(inside, name)
+  const seen = await room(outside, fresh.name())
+  await inside.try.mq_unlink(name)
+  await inside.exitAndReap()
+  return seen !== 'room'
 }
