@@ -92,6 +92,10 @@ export const O_NONBLOCK = 0o4000
 export const O_ASYNC = 0o20000
 export const O_CLOEXEC = 0o2000000
 export const O_PATH = 0o10000000
+export const F_SETFL = 4
+export const F_SETLK = 6
+export const F_SETOWN = 8
+export const F_OFD_SETLK = 37
 export const AT_FDCWD = -100
 export const AT_EMPTY_PATH = 0x1000
 

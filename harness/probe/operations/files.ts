@@ -21,7 +21,7 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
-import { O_ASYNC, O_NONBLOCK, O_WRONLY } from '../constants.ts'
+import { F_OFD_SETLK, F_SETFL, F_SETLK, F_SETOWN, O_ASYNC, O_NONBLOCK, O_WRONLY } from '../constants.ts'
 import { bind, fail } from '../system.ts'
 import { cString } from './structures.ts'
 
@@ -158,21 +158,13 @@ export const fileOperations = {
   /** flock(2) LOCK_EX without waiting. */
   flock: (descriptor: number): number => libc.flock(descriptor, 2 | 4),
   /** fcntl(2) F_SETLK of a write lock on the whole file. */
-  lockFile: (descriptor: number): number => {
-    const lock = Buffer.alloc(32)
-    lock.writeInt16LE(1, 0)
-    return libc.lockf(descriptor, 6, lock)
-  },
+  lockFile: (descriptor: number): number => libc.lockf(descriptor, F_SETLK, writeLock()),
   /** fcntl(2) F_OFD_SETLK of a write lock on the whole file: the lock is of the open file, not of the process. */
-  lockOpenFile: (descriptor: number): number => {
-    const lock = Buffer.alloc(32)
-    lock.writeInt16LE(1, 0)
-    return libc.lockf(descriptor, 37, lock)
-  },
+  lockOpenFile: (descriptor: number): number => libc.lockf(descriptor, F_OFD_SETLK, writeLock()),
   /** fcntl(2) F_SETOWN and F_SETFL O_ASYNC: the process gets SIGIO when there is something to read. */
   signalWhenReady: (descriptor: number, pid: number): number => {
-    libc.fcntl(descriptor, 8, pid)
-    return libc.fcntl(descriptor, 4, O_ASYNC | O_NONBLOCK)
+    libc.fcntl(descriptor, F_SETOWN, pid)
+    return libc.fcntl(descriptor, F_SETFL, O_ASYNC | O_NONBLOCK)
   },
   /** fcntl(2) F_SETFD: whether execve(2) closes the descriptor. */
   setCloseOnExec: (descriptor: number, close: boolean): number => libc.fcntl(descriptor, 2, close ? 1 : 0),
@@ -180,4 +172,11 @@ export const fileOperations = {
   closesOnExec: (descriptor: number): boolean => (libc.fcntl(descriptor, 1, 0) & 1) === 1,
   /** Descriptors this process holds, besides the probe's own. */
   descriptors: (): number[] => named(() => readdirSync('/proc/self/fd')).map(Number),
+}
+
+/** struct flock of F_WRLCK, from the file's begin to its end however long it gets. */
+function writeLock(): Buffer {
+  const lock = Buffer.alloc(32)
+  lock.writeInt16LE(1, 0)
+  return lock
 }
