@@ -27,6 +27,8 @@ export async function execAsAnother({ outer, arm, enter, fresh, note }: Comparis
 /** A copy of an installed program that is root's and set-user-id; the member is in a private mount namespace. */
 async function setUserIdCopy(member: Member, command: string): Promise<string> {
   const [place = ''] = await makePlaces(member, 'programs')
+  // Others must get there, whatever the runner's umask.
+  await member.chmod(place, 0o755)
   const original = await pathOf(member, command)
   if (original === undefined) throw new HarnessError(`${command} is not installed`)
   // The name stays: busybox goes by it.

@@ -202,7 +202,7 @@ export function queueByteRules(lim: Area): void {
       'kernel/user_namespace.c: userns_install',
     ],
     variants: [IN_OWN, JOINED],
-    variantNeeds: { [JOINED]: ['setns of user namespaces'] },
+    variantNeeds: { [JOINED]: ['setns of user namespaces', 'CAP_SYS_PTRACE'] },
     needs: ['POSIX_MQUEUE', 'USER_NS', 'CAP_SETUID'],
     since: '5.14',
     bugs: [
