@@ -11,14 +11,14 @@ import { limitRule } from './rule.ts'
 
 export function queueLimitRules(lim: Area): void {
   limitRule(lim, 'LIM-07', {
-    says: 'attributes above msg_max or msgsize_max of the IPC namespace are EINVAL; none means the smaller of its default and its limit',
-    source: ['mq_overview(7)', 'ipc/mqueue.c: mqueue_get_inode', 'ipc/mqueue.c: mq_attr_ok'],
+    says: 'attributes above msg_max or msgsize_max of the IPC namespace are EINVAL; none means the smaller of its default and its limit; a message may be as long as its queue allows, whichever limit its sender has',
+    source: ['mq_overview(7)', 'ipc/mqueue.c: mqueue_get_inode, mq_attr_ok, do_mq_timedsend'],
     since: '3.5',
     limits: [MSG_MAX, MSGSIZE_MAX, ...DEFAULT_ATTRIBUTES],
   })
 
   limitRule(lim, 'LIM-08', {
-    says: 'queues_max bounds the POSIX queues of one IPC namespace (ENOSPC), those unlinked but open too, wherever they are closed last; opening one is never refused',
+    says: 'queues_max bounds the POSIX queues of one IPC namespace (ENOSPC), those unlinked but open too, wherever they are closed last; opening one, with O_CREAT too, is never refused',
     source: ['mq_overview(7)', 'ipc/mqueue.c: mqueue_create_attr', 'ipc/mqueue.c: mqueue_evict_inode'],
     since: '2.6.30',
     limits: [QUEUES_MAX, UNLINKED_QUEUES],
