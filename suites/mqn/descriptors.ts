@@ -291,7 +291,9 @@ export function addDescriptors(mqn: Area): void {
       if (send) await inner.try.mq_send(queue, 'from inside')
       const outerReady = await outerWaits.within(limit)
       const outerSees = await outer.try[call](queue, both, 0)
-      if (!send) return { empty, innerReady, innerSees, outerReady, outerSees }
+      const told = { empty, innerReady, innerSees, outerReady, outerSees }
+      // Whom nobody woke waits still, and can wait for nothing else.
+      if (!send || innerReady === 'blocked' || outerReady === 'blocked') return told
 
       // Now the queue is full: whoever waits for room sees it when the other side makes some.
       const innerWaitsForRoom = await poller.block[call](queue, POLLOUT, NO_TIMEOUT)
@@ -303,17 +305,7 @@ export function addDescriptors(mqn: Area): void {
       const outerBlocked = outerWaitsForRoom.state()
       await inner.try.mq_receive(queue)
       const outerRoom = await outerWaitsForRoom.within(limit)
-      return {
-        empty,
-        innerReady,
-        innerSees,
-        outerReady,
-        outerSees,
-        blocked,
-        innerRoom,
-        outerBlocked,
-        outerRoom,
-      }
+      return { ...told, blocked, innerRoom, outerBlocked, outerRoom }
     },
     treatment: () => ({
       empty: POLLOUT,
