@@ -28,6 +28,8 @@ const ABOUT_TO_CLONE = 'reader whose children will be in another one'
 const COOKIE = 'c'.repeat(31)
 /** NOTIFY_WOKENUP (include/linux/mqueue.h of the kernel: a message came). */
 const WOKEN_UP = '\u0001'
+/** NOTIFY_REMOVED: there will be none. */
+const REMOVED = '\u0002'
 
 export function addNotification(mqn: Area): void {
   mqn.comparison('MQN-13', {
@@ -93,8 +95,8 @@ export function addNotification(mqn: Area): void {
   })
 
   mqn.comparison('MQN-14', {
-    says: 'a registration survives the registrant’s change of IPC namespace, and one may register after it, for a signal or for a message on a netlink socket (SIGEV_THREAD)',
-    source: ['mq_notify(3)', 'ipc/mqueue.c: do_mq_notify, __do_notify'],
+    says: 'a registration survives the registrant’s change of IPC namespace, and one may register after it, for a signal or for a message on a netlink socket (SIGEV_THREAD), which also tells that the registration was given up',
+    source: ['mq_notify(3)', 'ipc/mqueue.c: do_mq_notify, __do_notify, remove_notification'],
     needs: ['POSIX_MQUEUE', 'mq_notify'],
     since: '2.6.30',
     variants: [
@@ -136,15 +138,19 @@ export function addNotification(mqn: Area): void {
       // It fires once: the next message, into the queue emptied again, tells nobody.
       await neighbour.mq_receive(queue)
       await neighbour.mq_send(queue, 'again')
-      return { registered, others, notified, again: await pending() }
+      const again = await pending()
+      await register()
+      await registrant.mq_notify_remove(queue)
+      return { registered, others, notified, again, givenUp: await pending() }
     },
     treatment: (_seen, { variant }) => ({
       registered: 0,
       others: EBUSY,
       notified: variant === SIGEV_THREAD ? `${COOKIE}${WOKEN_UP}` : NOTIFIED,
       again: EAGAIN,
+      givenUp: variant === SIGEV_THREAD ? `${COOKIE}${REMOVED}` : EAGAIN,
     }),
-    control: () => ({ others: 0, notified: EAGAIN, again: EAGAIN }),
+    control: () => ({ others: 0, notified: EAGAIN, again: EAGAIN, givenUp: EAGAIN }),
   })
 
   mqn.comparison('MQN-15', {
