@@ -319,6 +319,7 @@ const TAINTING: ReadonlySet<string> = new Set<OperationName>([
   'setns',
   'setresuid',
   'setresgid',
+  'setfsuid',
   'setgroups',
   'becomeUser',
   'setCapabilities',

@@ -276,8 +276,8 @@ export function addNames(mqn: Area): void {
   })
 
   mqn.comparison('MQN-18', {
-    says: 'a queue belongs to the user who made it, and each viewer sees that user as his own user namespace maps it',
-    source: ['mq_open(3)', 'user_namespaces(7)', 'ipc/mqueue.c: mqueue_get_inode'],
+    says: 'a queue belongs to the user who made it (his file-system user ID, which follows the effective one until setfsuid(2)), and each viewer sees that user as his own user namespace maps it',
+    source: ['mq_open(3)', 'user_namespaces(7)', 'setfsuid(2)', 'ipc/mqueue.c: mqueue_get_inode'],
     needs: ['POSIX_MQUEUE', 'USER_NS', 'CAP_SETUID', 'CAP_SYS_ADMIN'],
     since: '3.5',
     flags: [['NEWIPC'], ['NEWIPC', 'NEWUSER'], ['NEWUSER']],
@@ -295,6 +295,10 @@ export function addNames(mqn: Area): void {
       const made = await creator.mq_create(name, NEW_QUEUE)
       await creator.sendDescriptor(theirs, made)
       const queue = await inner.receiveDescriptor(mine)
+      // The creator’s file-system user is root from here on; his effective user stays who he was.
+      await creator.setfsuid(0)
+      const roots = await creator.mq_create(fresh.name(), NEW_QUEUE)
+      const bySetfsuid = (await creator.fstat(roots)).uid
       const seen = async (member: typeof inner) => {
         const { uid, gid, mode } = await member.fstat(queue)
         return { uid, gid, mode: mode.toString(8) }
@@ -323,6 +327,7 @@ export function addNames(mqn: Area): void {
         gid,
         overflow,
         fromInside,
+        bySetfsuid,
         mapped,
         unmapped,
         strangerOpens,
@@ -366,6 +371,7 @@ const NAMES = {
 function owned(of: { uid: number; gid: number; overflow: { uid: number; gid: number } }) {
   return {
     fromInside: { uid: of.uid, gid: of.gid, mode: '100600' },
+    bySetfsuid: 0,
     mapped: { uid: 7, gid: 8, mode: '100600' },
     unmapped: { ...of.overflow, mode: '100600' },
     strangerOpens: EACCES,

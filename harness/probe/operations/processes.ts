@@ -16,6 +16,7 @@ const libc = {
   setsid: bind<[]>('int setsid()'),
   setresuid: bind<[number, number, number]>('int setresuid(unsigned int r, unsigned int e, unsigned int s)'),
   setresgid: bind<[number, number, number]>('int setresgid(unsigned int r, unsigned int e, unsigned int s)'),
+  setfsuid: bind<[number]>('int setfsuid(unsigned int uid)'),
   setgroups: bind<[number, Buffer]>('int setgroups(size_t count, void *list)'),
   prctl: bind<[number, number, number, number, number]>(
     'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
@@ -163,6 +164,12 @@ export const processOperations = {
     const returned = libc.setresgid(real, effective, saved)
     tether()
     return returned
+  },
+  /** setfsuid(2), which tells no error: it answers with the id that was before. */
+  setfsuid: (uid: number): number => {
+    const before = libc.setfsuid(uid)
+    tether()
+    return before
   },
   /** setgroups(2). */
   setgroups: (groups: number[]): number => {
