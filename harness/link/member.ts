@@ -105,6 +105,8 @@ export interface SpawnOptions {
   call?: 'clone' | 'clone3'
   /** Further CLONE_ bits, such as CLONE.SYSVSEM. */
   bits?: number
+  /** With CLONE_CLEAR_SIGHAND, which clone3(2) alone takes. */
+  clearSighand?: boolean
   /** Descriptors that the child inherits; all others are closed in it. */
   keep?: number[]
   /** Lets the child live on when its creator exits. */
@@ -217,9 +219,10 @@ class MemberCore {
     const link = hub.expect()
     const bits = flags.reduce((sum, flag) => sum | CLONE[flag], options.bits ?? 0)
     const call = options.call ?? 'clone'
+    const { keep = [], outlive = false, clearSighand = false } = options
     const answer = await this.process.call(
       'clone',
-      [link.token, bits, call, { keep: options.keep ?? [], outlive: options.outlive ?? false }],
+      [link.token, bits, call, { keep, outlive, clearSighand }],
       () => `${this.name}: ${describeCall(call, [bits])}`,
     )
     this.record.add(this.name, call, [bits], answer)

@@ -75,14 +75,23 @@ function forkWithClone3(bytes: number): number {
   return rawClone3(clone3Number, clone3Address, bytes)
 }
 
-/** clone(2) or clone3(2) with SIGCHLD; 0 in the child. clone3 may be asked for a certain pid. */
-function fork(call: 'clone' | 'clone3', bits: number, wanted?: number): number {
+/** What clone3(2) may be asked for and clone(2) may not. */
+interface OnlyClone3 {
+  /** The pid that the child is to have. */
+  wanted?: number
+  /** CLONE_CLEAR_SIGHAND, a flag above the 32 bits that clone(2) has. */
+  clearSighand?: boolean
+}
+
+/** clone(2) or clone3(2) with SIGCHLD; 0 in the child. */
+function fork(call: 'clone' | 'clone3', bits: number, { wanted, clearSighand }: OnlyClone3 = {}): number {
   let pid: number
   if (call === 'clone') {
     pid = forkWith(bits | SIGCHLD)
   } else {
     clone3Args.fill(0)
-    clone3Args.writeBigUInt64LE(BigInt(bits >>> 0), 0)
+    clone3Args.writeUInt32LE(bits >>> 0, 0)
+    clone3Args.writeUInt32LE(clearSighand ? 1 : 0, 4)
     clone3Args.writeBigUInt64LE(BigInt(SIGCHLD), 32)
     if (wanted !== undefined) {
       wantedPid.writeInt32LE(wanted)
@@ -100,18 +109,19 @@ export const birthOperations = {
   /**
    * Clones this probe with clone(2) or clone3(2). The parent answers with the child's pid; the child has
    * its own connection, opened here because the parent's namespaces are sure to reach the socket.
-   * `keep` names descriptors that the child inherits; `outlive` lets it survive its creator.
+   * `keep` names descriptors that the child inherits; `outlive` lets it survive its creator;
+   * `clearSighand` is CLONE_CLEAR_SIGHAND, which clone3(2) alone takes.
    */
   clone: (
     token: string,
     bits: number,
     call: 'clone' | 'clone3' = 'clone',
-    options: { keep?: number[]; outlive?: boolean } = {},
+    options: { keep?: number[]; outlive?: boolean; clearSighand?: boolean } = {},
   ): number => {
     const connection = connect(token)
     let pid: number
     try {
-      pid = fork(call, bits)
+      pid = fork(call, bits, { clearSighand: options.clearSighand ?? false })
     } catch (problem) {
       closeSync(connection)
       throw problem
@@ -140,7 +150,7 @@ export const birthOperations = {
    * last of all, when the child's namespaces are made.
    */
   cloneWithPid: (bits: number, wanted: number): number => {
-    const pid = fork('clone3', bits, wanted)
+    const pid = fork('clone3', bits, { wanted })
     if (pid === 0) exit(0)
     return pid
   },

@@ -96,7 +96,7 @@ export function creationRules(ent: Area): void {
   })
 
   ent.comparison('ENT-04', {
-    says: 'clone3 takes CLONE_NEWIPC with the meaning and the errors of clone',
+    says: 'clone3 takes CLONE_NEWIPC with the meaning and the errors of clone, beside CLONE_CLEAR_SIGHAND, which clone has not, too',
     source: ['clone(2) clone3()', 'kernel/fork.c: kernel_clone'],
     needs: ['clone3'],
     since: '5.3',
@@ -106,14 +106,20 @@ export function creationRules(ent: Area): void {
       const asked = arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWIPC')
       const child = await enter('child', { via: 'clone3', flags: asked })
       const sysvsem = await outer.trySpawn('sysvsem', asked, { call: 'clone3', bits: CLONE.SYSVSEM })
+      // With a flag that clone has no room for, beside CLONE_NEWIPC alone.
+      const clearing = await outer.trySpawn('clearing', arm === 'treatment' ? ['NEWIPC'] : [], {
+        call: 'clone3',
+        clearSighand: true,
+      })
       return {
         mine: await namespaceOf(outer),
         child: await namespaceOf(child),
+        clearing: failed(clearing) ? clearing : await namespaceOf(clearing),
         withSysvsem: whetherMade(sysvsem),
       }
     },
-    treatment: ({ mine }) => ({ child: differs(mine), withSysvsem: EINVAL }),
-    control: ({ mine }) => ({ child: mine, withSysvsem: 'made' }),
+    treatment: ({ mine }) => ({ child: differs(mine), clearing: differs(mine), withSysvsem: EINVAL }),
+    control: ({ mine }) => ({ child: mine, clearing: mine, withSysvsem: 'made' }),
   })
 
   ent.comparison('ENT-05', {
@@ -203,7 +209,7 @@ export function creationRules(ent: Area): void {
   })
 
   ent.comparison('ENT-15', {
-    says: 'IPC namespaces do not nest: each unshare makes another, without limit of depth and without parent',
+    says: 'IPC namespaces do not nest: each unshare makes another, without limit of depth and without parent, however deep the user namespace is',
     source: ['ipc/namespace.c: create_ipc_ns', 'NS_GET_PARENT(2const)'],
     needs: ['NS_GET_USERNS', 'USER_NS'],
     since: '2.6.19',
@@ -212,7 +218,12 @@ export function creationRules(ent: Area): void {
       if (arm === 'control') {
         const inside = await enter('inside', { flags: ['NEWUSER'] })
         const nsfd = await nsfdOf(outer, inside, 'NEWUSER')
-        return { refused: [], moved: 0, parent: typeof (await outer.try.ioctl(nsfd, NS_GET_PARENT)) }
+        return {
+          refused: [],
+          inUserNamespaces: [],
+          moved: 0,
+          parent: typeof (await outer.try.ioctl(nsfd, NS_GET_PARENT)),
+        }
       }
       const caller = await outer.spawn('caller')
       const refused: string[] = []
@@ -225,9 +236,16 @@ export function creationRules(ent: Area): void {
         if ((await namespaceOf(caller)) !== before) moved += 1
       }
       const nsfd = await caller.open('/proc/self/ns/ipc', O_RDONLY)
-      return { refused, moved, parent: await caller.try.ioctl(nsfd, NS_GET_PARENT) }
+      const parent = await caller.try.ioctl(nsfd, NS_GET_PARENT)
+      const inUserNamespaces: unknown[] = []
+      let inside = outer
+      for (let level = 1; level <= 5; level += 1) {
+        inside = await enter(`user namespace ${level}`, { from: inside, via: 'clone', flags: ['NEWUSER'] })
+        inUserNamespaces.push(await (await inside.spawn('caller')).try.unshare(CLONE.NEWIPC))
+      }
+      return { refused, inUserNamespaces, moved, parent }
     },
-    treatment: () => ({ refused: [], moved: 100, parent: EINVAL }),
+    treatment: () => ({ refused: [], inUserNamespaces: [0, 0, 0, 0, 0], moved: 100, parent: EINVAL }),
     control: () => ({ parent: 'number' }),
   })
 
