@@ -225,6 +225,7 @@ class MemberCore {
       [link.token, bits, call, { keep, outlive, clearSighand }],
       () => `${this.name}: ${describeCall(call, [bits])}`,
     )
+    if (clearSighand) this.record.remark(this.name, 'CLONE_CLEAR_SIGHAND as well', name)
     this.record.add(this.name, call, [bits], answer)
     if (!('value' in answer)) {
       link.end('was not born')
