@@ -18,6 +18,7 @@ import {
   O_EXCL,
   O_RDONLY,
   O_RDWR,
+  oneOf,
   SEM_UNDO,
   SIGCHLD,
   THREAD_BITS,
@@ -118,8 +119,13 @@ export function creationRules(ent: Area): void {
         withSysvsem: whetherMade(sysvsem),
       }
     },
-    treatment: ({ mine }) => ({ child: differs(mine), clearing: differs(mine), withSysvsem: EINVAL }),
-    control: ({ mine }) => ({ child: mine, clearing: mine, withSysvsem: 'made' }),
+    // CLONE_CLEAR_SIGHAND is younger than clone3, of Linux 5.5.
+    treatment: ({ mine }) => ({
+      child: differs(mine),
+      clearing: oneOf(differs(mine), EINVAL),
+      withSysvsem: EINVAL,
+    }),
+    control: ({ mine }) => ({ child: mine, clearing: oneOf(mine, EINVAL), withSysvsem: 'made' }),
   })
 
   ent.comparison('ENT-05', {
