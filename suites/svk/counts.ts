@@ -1,5 +1,6 @@
 /** What *_INFO tells of a namespace: how much there is in it, and its limits. */
 import { amounts, NOTHING } from '../../fixtures/amounts.ts'
+import { indexOf } from '../../fixtures/identifiers.ts'
 import { LASTING, SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
 import { sideInInitial } from '../../fixtures/places.ts'
 import {
@@ -42,6 +43,8 @@ export function addCountRules(svk: Area): void {
               highestWithOwn: 4,
               afterRemoval: 4,
               highestAfterRemoval: 3,
+              aboveHole: 'the newest object',
+              highestBelowHole: 2,
               actorsKept: 5,
               highestKept: 4,
               byLimits: 2,
@@ -58,6 +61,8 @@ export function addCountRules(svk: Area): void {
               highestWithOwn: 1,
               afterRemoval: 1,
               highestAfterRemoval: 0,
+              aboveHole: 'the newest object',
+              highestBelowHole: 0,
               byLimits: 0,
               ...(sideInInitial(world, 'actor') ? {} : { actorsKept: 3, highestKept: 2 }),
             },
@@ -210,12 +215,19 @@ async function compareCounts(world: VisibilityWorld): Promise<Record<string, unk
   }
   const atFirst = await family.used(observer)
   const byLimits = await highestByLimits(family, observer)
-  await family.make(observer, fresh.key())
+  const own = await family.make(observer, fresh.key())
   const last = await family.make(observer, fresh.key())
   const withOwn = await family.used(observer)
   const kept = await family.used(actor)
   await family.remove(observer, last)
   const afterRemoval = await family.used(observer)
+  // With a hole among the indices the highest one is not how many there are.
+  const newest = await family.make(observer, fresh.key())
+  await family.remove(observer, own)
+  const withHole = of(await family.used(observer), 'highest')
+  const index = await indexOf(observer, family, newest)
+  await family.remove(observer, newest)
+  const belowHole = await family.used(observer)
   return {
     atFirst: of(atFirst, 'used'),
     highestAtFirst: of(atFirst, 'highest'),
@@ -226,6 +238,8 @@ async function compareCounts(world: VisibilityWorld): Promise<Record<string, unk
     highestKept: of(kept, 'highest'),
     afterRemoval: of(afterRemoval, 'used'),
     highestAfterRemoval: of(afterRemoval, 'highest'),
+    aboveHole: withHole === index ? 'the newest object' : withHole,
+    highestBelowHole: of(belowHole, 'highest'),
   }
 }
 
