@@ -106,12 +106,25 @@ export function addPermissions(uns: Area): void {
       // Given away to root: its maker is the creator, and nothing else, to it.
       const givenKey = fresh.key()
       const given = await family.make(maker, givenKey, 0o600)
-      const gave = await SYSTEM_V[kindOf(world)].setMode(maker, given, 0o600, 0)
+      const { setMode } = SYSTEM_V[kindOf(world)]
+      const gave = await setMode(maker, given, 0o600, 0)
+      // The other way round: root's, who gives it to the owner, or to the owner's group, alone.
+      const root = await (objectIsOutside ? outer : inner).spawn('root')
+      const number = objectIsOutside ? owner : 7
+      const [receivedKey, sharedKey] = [fresh.key(), fresh.key()]
+      const received = await family.make(root, receivedKey, 0o600)
+      const gaveOwner = await setMode(root, received, 0o600, number)
+      const shared = await family.make(root, sharedKey, 0o600)
+      const gaveGroup = await setMode(root, shared, 0o060, 0, number)
       return {
         asOwner: await everything(family, user, object, key, WITHOUT_LOCK),
         asGroup: await everything(family, user, groups, groupsKey, WITHOUT_LOCK),
         gave,
         asCreator: await everything(family, user, given, givenKey, WITHOUT_LOCK),
+        gaveOwner,
+        asNewOwner: await everything(family, user, received, receivedKey, WITHOUT_LOCK),
+        gaveGroup,
+        asNewGroup: await everything(family, user, shared, sharedKey, WITHOUT_LOCK),
       }
     },
     treatment: (_seen, world) => ({
@@ -119,12 +132,20 @@ export function addPermissions(uns: Area): void {
       asGroup: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
       gave: 0,
       asCreator: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
+      gaveOwner: 0,
+      asNewOwner: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
+      gaveGroup: 0,
+      asNewGroup: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
     }),
     control: (_seen, world) => ({
       asOwner: answersBy(familyOf(world), EVERYTHING, WITHOUT_LOCK),
       asGroup: answersBy(familyOf(world), { access: true, control: false }, WITHOUT_LOCK),
       gave: 0,
       asCreator: answersBy(familyOf(world), EVERYTHING, WITHOUT_LOCK),
+      gaveOwner: 0,
+      asNewOwner: answersBy(familyOf(world), EVERYTHING, WITHOUT_LOCK),
+      gaveGroup: 0,
+      asNewGroup: answersBy(familyOf(world), { access: true, control: false }, WITHOUT_LOCK),
     }),
   })
 
