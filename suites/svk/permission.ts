@@ -12,12 +12,14 @@ import {
   ENOENT,
   ENOMEM,
   EPERM,
+  failed,
   having,
   IPC_CREAT,
   IPC_EXCL,
   type Member,
   mayExceedLimits,
   oneOf,
+  SHM_RDONLY,
   SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
 
@@ -32,6 +34,7 @@ async function attempts(
     stat: ok(await family.stat(member, id)),
     read: ok(await family.read(member, id)),
     write: ok(await family.write(member, id, 7)),
+    ...(await otherReads(family, member, id)),
     set: ok(await family.setMode(member, id, 0o600, owner)),
     ...(family.kind === 'shm'
       ? {
@@ -41,6 +44,23 @@ async function attempts(
       : {}),
     remove: ok(await family.remove(member, id)),
   }
+}
+
+/** Who waits for a semaphore, and a segment attached for reading alone: each asks for the right by itself. */
+async function otherReads(
+  family: SystemVFamily,
+  member: Member,
+  id: number,
+): Promise<Readonly<Record<string, unknown>>> {
+  if (family.kind === 'sem')
+    return {
+      GETNCNT: ok(await member.try.semctlGet(id, 0, 'GETNCNT')),
+      GETZCNT: ok(await member.try.semctlGet(id, 0, 'GETZCNT')),
+    }
+  if (family.kind === 'msg') return {}
+  const address = await member.try.shmat(id, SHM_RDONLY)
+  if (!failed(address)) await member.shmdt(address)
+  return { SHM_RDONLY: ok(address) }
 }
 
 /** Outcomes of `attempts`: of those that the mode decides, of those that the owner may, of SHM_LOCK and SHM_UNLOCK. */
@@ -54,6 +74,8 @@ function outcomes(
     stat: byMode,
     read: byMode,
     write: byMode,
+    ...(family.kind === 'sem' ? { GETNCNT: byMode, GETZCNT: byMode } : {}),
+    ...(family.kind === 'shm' ? { SHM_RDONLY: byMode } : {}),
     set: byOwner,
     // Unlocking asks for the same right, but for no room.
     ...(family.kind === 'shm' ? { lock, unlock: lock === LOCKED ? 'ok' : lock } : {}),
