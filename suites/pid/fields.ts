@@ -1,6 +1,7 @@
 /** The pids that System V objects remember, over scenes and flag sets: PID-01 … PID-03, PID-05 and PID-07. */
+import { indexOf } from '../../fixtures/identifiers.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
-import { family, LASTING, OBJECT_KINDS, type SystemVKind } from '../../fixtures/objects.ts'
+import { family, LASTING, OBJECT_KINDS, SYSTEM_V, type SystemVKind } from '../../fixtures/objects.ts'
 import {
   type Area,
   CLONE,
@@ -30,6 +31,8 @@ interface Remembering {
   }
   /** All fields as the member sees them. */
   pids(member: Member, id: number): Promise<Readonly<Record<string, number>>>
+  /** The same by the commands that take an index, where there are such. */
+  pidsByIndex?(member: Member, id: number): Promise<readonly Readonly<Record<string, number>>[]>
 }
 
 /** What is waited for happens at once. */
@@ -48,6 +51,14 @@ export const REMEMBERING: Readonly<Record<SystemVKind, Remembering>> = {
     pids: async (member, id) => {
       const { cpid, lpid } = await member.shmctlStat(id)
       return { cpid, lpid }
+    },
+    pidsByIndex: async (member, id) => {
+      const index = await indexOf(member, SYSTEM_V.shm, id)
+      const [byMode, any] = [
+        await member.shmctlStat(index, 'SHM_STAT'),
+        await member.shmctlStat(index, 'SHM_STAT_ANY'),
+      ]
+      return [byMode, any].map(({ cpid, lpid }) => ({ cpid, lpid }))
     },
   },
   msg: {
@@ -68,6 +79,14 @@ export const REMEMBERING: Readonly<Record<SystemVKind, Remembering>> = {
     pids: async (member, id) => {
       const { lspid, lrpid } = await member.msgctlStat(id)
       return { lspid, lrpid }
+    },
+    pidsByIndex: async (member, id) => {
+      const index = await indexOf(member, SYSTEM_V.msg, id)
+      const [byMode, any] = [
+        await member.msgctlStat(index, 'MSG_STAT'),
+        await member.msgctlStat(index, 'MSG_STAT_ANY'),
+      ]
+      return [byMode, any].map(({ lspid, lrpid }) => ({ lspid, lrpid }))
     },
   },
   sem: {
@@ -221,6 +240,10 @@ export function addFields(pid: Area): void {
         const fresh0 = await look()
         for (const act of Object.values(how.acts)) await act(actor, object)
         const byActor = await look()
+        const byIndex = {
+          actor: await how.pidsByIndex?.(actor, object),
+          observer: await how.pidsByIndex?.(visitor, object),
+        }
         await how.waiting?.act(visitor, actor, object)
         const byWaiter = await look()
         for (const act of Object.values(how.acts)) await act(visitor, object)
@@ -228,7 +251,18 @@ export function addFields(pid: Area): void {
         const deep = await deepBelow(world, visitor, how)
         const unshared = await unsharePid(world, visitor, (member) => how.pids(member, object))
         await visitor.killAndReap()
-        return { object, numbers, found, fresh: fresh0, byActor, byWaiter, byObserver, ...deep, ...unshared }
+        return {
+          object,
+          numbers,
+          found,
+          fresh: fresh0,
+          byActor,
+          byIndex,
+          byWaiter,
+          byObserver,
+          ...deep,
+          ...unshared,
+        }
       },
       shared: (seen) => ({ ...everything(kind, seen), found: seen.object }),
       isolated: (seen) => ({ ...everything(kind, seen), found: ENOENT }),
@@ -344,7 +378,16 @@ async function readToEnd(member: Member, file: number): Promise<string> {
 /** All that does not depend on who finds the object. */
 function everything(kind: SystemVKind, seen: { numbers: Numbers } & Deep & Unshared) {
   const numbers = remembered(kind, seen.numbers)
-  return { ...numbers, ...deepNumbers(seen), ...unsharedNumbers(seen, numbers.byObserver.observer) }
+  const { actor, observer } = numbers.byActor
+  const byIndex = REMEMBERING[kind].pidsByIndex
+    ? { byIndex: { actor: [actor, actor], observer: [observer, observer] } }
+    : {}
+  return {
+    ...numbers,
+    ...byIndex,
+    ...deepNumbers(seen),
+    ...unsharedNumbers(seen, numbers.byObserver.observer),
+  }
 }
 
 /** Columns of the two files that hold pids (proc_sysvipc(5)), by the names in their first line. */
