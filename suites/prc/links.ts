@@ -80,12 +80,17 @@ export function linkRules(prc: Area): void {
         inner: await outer.readlink(await pathOf(inner)),
         inners: await inner.readlink(`/proc/self/ns/${file}`),
       }
+      // A descriptor of it names the namespace that was opened, whoever reads the name and from where.
+      const held = await outer.open(await pathOf(inner), O_RDONLY)
+      const heldName = await outer.readlink(`/proc/self/fd/${held}`)
+      await outer.close(held)
       return {
         views: [await view(await pathOf(outer)), await view(await pathOf(inner))],
         everyPath: texts.self === texts.outer && texts.thread === texts.outer,
         sameNamespace: texts.same === texts.outer,
         otherNamespace: texts.inner === texts.outer,
         ownView: texts.inners === texts.inner,
+        descriptorIs: heldName === texts.inner ? 'the opened one' : heldName,
       }
     },
     treatment: () => LINK,
@@ -226,4 +231,5 @@ const LINK = {
   sameNamespace: true,
   otherNamespace: false,
   ownView: true,
+  descriptorIs: 'the opened one',
 }

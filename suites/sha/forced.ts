@@ -276,12 +276,19 @@ export function forcedRules(sha: Area): void {
       const orphan = await makeOrphan(home, keys[2])
       const attached = await makeOrphan(home, keys[3])
       const memory = await home.shmat(attached)
+      // That somebody once attached it makes no difference.
+      const usedKey = fresh.key()
+      const used = await makeOrphan(home, usedKey)
+      await home.shmdt(await home.shmat(used))
       const before = await segmentIs(home, orphan, keys[2])
+      const usedBefore = await segmentIs(home, used, usedKey)
       await home.writeFile(FORCED_FILE, arm === 'treatment' ? '1' : '0')
       const seen = {
         before,
+        usedBefore,
         mine: await segmentIs(home, mine, keys[0]),
         living: await segmentIs(home, living, keys[1]),
+        used: await segmentIs(home, used, usedKey),
         orphan: await segmentIs(home, orphan, keys[2]),
         attached: await segmentIs(home, attached, keys[3]),
       }
@@ -292,6 +299,8 @@ export function forcedRules(sha: Area): void {
       before: 'there',
       mine: 'there',
       living: 'there',
+      usedBefore: 'there',
+      used: 'gone',
       orphan: 'gone',
       attached: 'there',
       detached: 'gone',
@@ -300,6 +309,8 @@ export function forcedRules(sha: Area): void {
       before: 'there',
       mine: 'there',
       living: 'there',
+      usedBefore: 'there',
+      used: 'there',
       orphan: 'there',
       attached: 'there',
       detached: 'there',

@@ -74,6 +74,7 @@ export function nextIdRules(sys: Area): void {
       await asker.writeFile(path, String(ASKED_PRIVATE))
       const madePrivate = await family.get(maker, IPC_PRIVATE, NEW)
       const afterPrivate = await readSysctl(asker, path)
+      const zero = await askForZero(maker, family, path, arm === 'control' ? 'own' : asker, fresh.key)
       const pastTheLast = disposable ? await askPastTheLast(asker, family, path, fresh.key) : 'not tried'
       return {
         askedStill,
@@ -86,6 +87,7 @@ export function nextIdRules(sys: Area): void {
         atAsker: atAsker === key ? 'the object' : atAsker,
         privateGotIt: madePrivate === ASKED_PRIVATE,
         afterPrivate,
+        ...zero,
         pastTheLast,
       }
     },
@@ -100,6 +102,8 @@ export function nextIdRules(sys: Area): void {
       atAsker: 'the object',
       privateGotIt: false,
       afterPrivate: String(ASKED_PRIVATE),
+      gotZero: false,
+      afterZero: '0',
       pastTheLast: disposable ? ENOSPC : 'not tried',
     }),
     control: (_seen, { disposable }) => ({
@@ -113,9 +117,27 @@ export function nextIdRules(sys: Area): void {
       atAsker: 'the object',
       privateGotIt: true,
       afterPrivate: '-1',
+      gotZero: true,
+      afterZero: '-1',
       pastTheLast: disposable ? ENOSPC : 'not tried',
     }),
   })
+}
+
+/** Identifier 0 is one that can be asked for, where the next one in turn is another. */
+async function askForZero(
+  maker: Member,
+  family: SystemVFamily,
+  path: string,
+  elsewhere: Member | 'own',
+  key: () => number,
+): Promise<{ gotZero: boolean; afterZero: unknown }> {
+  const young = await maker.spawn('young', ['NEWIPC'])
+  await young.burnIdentifiers(family.kind, 1)
+  const asker = elsewhere === 'own' ? young : elsewhere
+  await asker.writeFile(path, '0')
+  const id = await family.get(young, key(), NEW)
+  return { gotZero: id === 0, afterZero: await readSysctl(asker, path) }
 }
 
 /** The last index asked for twice; a kernel that gives an index beyond it is corrupt from then on. */
