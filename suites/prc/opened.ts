@@ -11,6 +11,10 @@ import {
   rowOf,
   tablePath,
 } from '../../fixtures/sysvipc-table.ts'
+import { withThread } from '../../fixtures/threads.ts'
+
+/** The variant in which it is one thread of a process that leaves. */
+const BY_THREAD = '-a thread'
 
 const LEFT = { treatment: 'the reader left its IPC namespace', control: 'the reader stayed' }
 
@@ -19,15 +23,18 @@ export function openedTableRules(prc: Area): void {
     says: 'an open table goes on listing the IPC namespace it was opened in, to whoever reads it',
     source: ['ipc/util.c: sysvipc_proc_open', 'ipc/util.c: sysvipc_proc_start'],
     needs: ['PROC_SYSVIPC'],
-    variants: SYSTEM_V_KINDS,
+    // All three files are opened by one function, and a thread costs a program's start.
+    variants: [...SYSTEM_V_KINDS, `sem${BY_THREAD}`],
     arms: LEFT,
     async experiment(world) {
-      const { outer, arm, fresh } = world
+      const { outer, arm, variant, fresh } = world
       const family = systemV(world)
       const path = tablePath(family.kind)
       const keys = { before: fresh.key(), since: fresh.key(), readers: fresh.key(), heirs: fresh.key() }
       await family.make(outer, keys.before, 5)
-      const reader = await outer.spawn('reader')
+      const process = await outer.spawn('reader')
+      // Where a thread leaves, its process stays.
+      const reader = variant.endsWith(BY_THREAD) ? await withThread(process, 'reading thread') : process
       const descriptor = await reader.open(path, O_RDONLY)
       // One reader leaves with the open table, another is born elsewhere with it.
       if (arm === 'treatment') await reader.unshare(CLONE.NEWIPC)

@@ -1,13 +1,6 @@
 /** Objects by their key. */
 import { makeTwins } from '../../fixtures/identifiers.ts'
-import {
-  EMPTY,
-  LASTING,
-  SYSTEM_V,
-  SYSTEM_V_KINDS,
-  type SystemVKind,
-  systemV,
-} from '../../fixtures/objects.ts'
+import { EMPTY, LASTING, SYSTEM_V, SYSTEM_V_KINDS, systemV } from '../../fixtures/objects.ts'
 import {
   type Area,
   CLONE,
@@ -21,7 +14,11 @@ import {
   O_RDONLY,
   succeeds,
 } from '../../fixtures/rules.ts'
+import { withThread } from '../../fixtures/threads.ts'
 import { CALLS, refusedAll } from './calls.ts'
+
+/** The variants in which one thread of a process travels. */
+const BY_THREAD = '-a thread'
 
 export function addKeyRules(svk: Area): void {
   for (const [id, kind] of [
@@ -239,19 +236,20 @@ export function addKeyRules(svk: Area): void {
   })
 
   svk.comparison('SVK-21', {
-    says: 'who leaves an IPC namespace, by unshare or by setns, loses its objects, and who comes back by setns finds the very same ones',
+    says: 'who leaves an IPC namespace, by unshare or by setns, loses its objects, and who comes back by setns finds the very same ones; so does one thread of a process whose others stay',
     source: ['setns(2)', 'ipc_namespaces(7)'],
     needs: ['SYSVIPC'],
     since: '3.0',
-    variants: SYSTEM_V_KINDS,
+    variants: [...SYSTEM_V_KINDS, ...SYSTEM_V_KINDS.map((kind) => `${kind}${BY_THREAD}`)],
     arms: { treatment: 'leaves and comes back', control: 'leaves and stays away' },
     async experiment({ outer, arm, fresh, variant }) {
-      const family = SYSTEM_V[variant as SystemVKind]
+      const family = systemV({ variant })
       const { use } = CALLS[family.kind]
       const key = fresh.key()
       const id = await family.make(outer, key, 41)
       const before = await family.inspect(outer, id)
-      const traveller = await outer.spawn('traveller')
+      const process = await outer.spawn('traveller')
+      const traveller = variant.endsWith(BY_THREAD) ? await withThread(process, 'travelling thread') : process
       const home = await traveller.open('/proc/self/ns/ipc', O_RDONLY)
       const atFirst = await family.find(traveller, key)
       await traveller.unshare(CLONE.NEWIPC)
@@ -261,7 +259,8 @@ export function addKeyRules(svk: Area): void {
       const awayRemoves = await family.remove(traveller, id)
       // An object of the same key abroad must not be what is found at home.
       await traveller.makeUnnamed(family.kind, 3)
-      const abroad = await family.make(traveller, key, 99)
+      const abroad = await family.make(traveller, key)
+      const usedAbroad = await family.write(traveller, abroad, 99)
       // Somebody stays abroad, with an object for the traveller to try at last.
       const resident = await traveller.spawn('resident')
       const left = await family.make(resident, fresh.key(), 41)
@@ -274,7 +273,19 @@ export function addKeyRules(svk: Area): void {
       const thenCalls = await use(traveller, left)
       const thenRemoves = await family.remove(traveller, left)
       return {
-        ...{ id, before, atFirst, awayByKey, awayById, awayCalls, awayRemoves, abroad, thenByKey, after },
+        ...{
+          id,
+          before,
+          atFirst,
+          awayByKey,
+          awayById,
+          awayCalls,
+          awayRemoves,
+          abroad,
+          usedAbroad,
+          thenByKey,
+          after,
+        },
         ...{ content, thenById, thenCalls, thenRemoves },
         ...{ leftBefore, leftAfter: await family.inspect(resident, left) },
       }
@@ -283,13 +294,14 @@ export function addKeyRules(svk: Area): void {
       atFirst: id,
       awayByKey: ENOENT,
       awayById: EINVAL,
-      awayCalls: refusedAll(variant as SystemVKind),
+      awayCalls: refusedAll(systemV({ variant }).kind),
       awayRemoves: EINVAL,
+      usedAbroad: 0,
       thenByKey: id,
       after: before,
       content: 41,
       thenById: EINVAL,
-      thenCalls: refusedAll(variant as SystemVKind),
+      thenCalls: refusedAll(systemV({ variant }).kind),
       thenRemoves: EINVAL,
       leftAfter: leftBefore,
     }),
@@ -297,12 +309,13 @@ export function addKeyRules(svk: Area): void {
       atFirst: id,
       awayByKey: ENOENT,
       awayById: EINVAL,
-      awayCalls: refusedAll(variant as SystemVKind),
+      awayCalls: refusedAll(systemV({ variant }).kind),
       awayRemoves: EINVAL,
+      usedAbroad: 0,
       thenByKey: abroad,
       content: 99,
       thenById: succeeds,
-      thenCalls: CALLS[variant as SystemVKind].succeed,
+      thenCalls: CALLS[systemV({ variant }).kind].succeed,
       thenRemoves: 0,
       leftAfter: EINVAL,
     }),
