@@ -75,6 +75,9 @@ async function makeUnclaimedPair(
 /** Twins of one user other than root, of whom the kernel asks more before it lets an object be set or removed. */
 const OF_A_USER: readonly string[] = SYSTEM_V_KINDS.map((kind) => `${kind}-of a user`)
 
+/** Without these root could not take away what a user left in the initial namespace when a run was killed. */
+const CLEANABLE = ['CAP_SETUID', 'CAP_IPC_OWNER', 'CAP_SYS_ADMIN'] as const
+
 /** The member itself, which is root; or its child that is that user. */
 async function asOwner(member: Member, owner: number): Promise<Member> {
   if (owner === 0) return member
@@ -223,9 +226,9 @@ export function addIdentifierRules(svk: Area): void {
     variants: [...SYSTEM_V_KINDS, ...OF_A_USER],
     variantNeeds: {
       ...LASTING,
-      'msg-of a user': ['CAP_SETUID'],
-      'sem-of a user': ['CAP_SETUID'],
-      'shm-of a user': ['CAP_SETUID', 'lasting segments'],
+      'msg-of a user': CLEANABLE,
+      'sem-of a user': CLEANABLE,
+      'shm-of a user': [...CLEANABLE, 'lasting segments'],
     },
     ownWorld: true,
     async experiment(world) {
@@ -245,6 +248,8 @@ export function addIdentifierRules(svk: Area): void {
       const goneForObserver = await family.stat(observer, observerId)
       const after = await family.inspect(actor, id)
       const content = await family.read(actor, id)
+      // Its owner can; whoever cleans up after a cell may not be allowed to.
+      await family.remove(actor, id)
       return {
         equal,
         before,
