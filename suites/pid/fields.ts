@@ -42,23 +42,20 @@ async function attachAndDetach(member: Member, id: number): Promise<void> {
   await member.shmdt(await member.shmat(id))
 }
 
+const shmPids = ({ cpid, lpid }: { cpid: number; lpid: number }) => ({ cpid, lpid })
+const msgPids = ({ lspid, lrpid }: { lspid: number; lrpid: number }) => ({ lspid, lrpid })
+
 /** The families; each act is named after the field that it changes. */
 export const REMEMBERING: Readonly<Record<SystemVKind, Remembering>> = {
   shm: {
     make: (member, key) => member.shmget(key, 4096, IPC_CREAT | IPC_EXCL | 0o600),
     find: (member, key) => member.try.shmget(key, 0, 0),
     acts: { lpid: attachAndDetach },
-    pids: async (member, id) => {
-      const { cpid, lpid } = await member.shmctlStat(id)
-      return { cpid, lpid }
-    },
+    pids: async (member, id) => shmPids(await member.shmctlStat(id)),
     pidsByIndex: async (member, id) => {
       const index = await indexOf(member, SYSTEM_V.shm, id)
-      const [byMode, any] = [
-        await member.shmctlStat(index, 'SHM_STAT'),
-        await member.shmctlStat(index, 'SHM_STAT_ANY'),
-      ]
-      return [byMode, any].map(({ cpid, lpid }) => ({ cpid, lpid }))
+      const byMode = await member.shmctlStat(index, 'SHM_STAT')
+      return [byMode, await member.shmctlStat(index, 'SHM_STAT_ANY')].map(shmPids)
     },
   },
   msg: {
@@ -76,17 +73,11 @@ export const REMEMBERING: Readonly<Record<SystemVKind, Remembering>> = {
         return received.within(PATIENCE_MS)
       },
     },
-    pids: async (member, id) => {
-      const { lspid, lrpid } = await member.msgctlStat(id)
-      return { lspid, lrpid }
-    },
+    pids: async (member, id) => msgPids(await member.msgctlStat(id)),
     pidsByIndex: async (member, id) => {
       const index = await indexOf(member, SYSTEM_V.msg, id)
-      const [byMode, any] = [
-        await member.msgctlStat(index, 'MSG_STAT'),
-        await member.msgctlStat(index, 'MSG_STAT_ANY'),
-      ]
-      return [byMode, any].map(({ lspid, lrpid }) => ({ lspid, lrpid }))
+      const byMode = await member.msgctlStat(index, 'MSG_STAT')
+      return [byMode, await member.msgctlStat(index, 'MSG_STAT_ANY')].map(msgPids)
     },
   },
   sem: {
