@@ -53,6 +53,13 @@ function deadline(milliseconds: number): Buffer {
   return timespec(Date.now() + milliseconds)
 }
 
+/** mq_timedreceive(2); 0 for what is not asked for: the priority, or a time limit. */
+function receive(descriptor: number, bytes: number, priority: Buffer | 0, limit: Buffer | 0): string {
+  const body = Buffer.alloc(bytes)
+  const length = syscall('mq_timedreceive', descriptor, body, bytes, priority, limit)
+  return body.toString('latin1', 0, length)
+}
+
 export const posixQueueOperations = {
   /** mq_open(2) of an existing queue. */
   mq_open: (name: string, flags: number): number => syscall('mq_open', kernelName(name), flags, 0, 0),
@@ -77,25 +84,16 @@ export const posixQueueOperations = {
     return syscall('mq_timedsend', descriptor, body, body.length, priority, deadline(milliseconds))
   },
   /** mq_timedreceive(2); `bytes` must be at least the queue's msgsize. */
-  mq_receive: (descriptor: number, milliseconds = 0, bytes = 8192): string => {
-    const body = Buffer.alloc(bytes)
-    const length = syscall('mq_timedreceive', descriptor, body, bytes, 0, deadline(milliseconds))
-    return body.toString('latin1', 0, length)
-  },
+  mq_receive: (descriptor: number, milliseconds = 0, bytes = 8192): string =>
+    receive(descriptor, bytes, 0, deadline(milliseconds)),
   /** mq_timedreceive(2), the message with its priority; `null` waits without a time limit. */
   mq_receive_whole: (descriptor: number, milliseconds: number | null = 0, bytes = 8192): Message => {
-    const body = Buffer.alloc(bytes)
     const priority = Buffer.alloc(4)
-    const limit = milliseconds === null ? 0 : deadline(milliseconds)
-    const length = syscall('mq_timedreceive', descriptor, body, bytes, priority, limit)
-    return { text: body.toString('latin1', 0, length), priority: priority.readUInt32LE(0) }
+    const text = receive(descriptor, bytes, priority, milliseconds === null ? 0 : deadline(milliseconds))
+    return { text, priority: priority.readUInt32LE(0) }
   },
   /** mq_receive(3) without a time limit: blocks until a message comes or the member is killed. */
-  mq_receive_blocking: (descriptor: number, bytes = 8192): string => {
-    const body = Buffer.alloc(bytes)
-    const length = syscall('mq_timedreceive', descriptor, body, bytes, 0, 0)
-    return body.toString('latin1', 0, length)
-  },
+  mq_receive_blocking: (descriptor: number, bytes = 8192): string => receive(descriptor, bytes, 0, 0),
   /** mq_getattr(3). */
   mq_getattr: (descriptor: number): QueueAttributes => {
     const old = Buffer.alloc(64)
