@@ -2,6 +2,7 @@ import { resolve } from 'node:path'
 import type { KernelFile } from './kernel-file.ts'
 import type { BootEnd, BootWatch, Machine } from './machine.ts'
 import { requireNamespaces, runMachine } from './machine.ts'
+import { Processors } from './processors.ts'
 import { top } from './top.ts'
 import { umlMachine } from './uml.ts'
 
@@ -28,10 +29,12 @@ export interface BootRequest extends BootWatch {
  */
 export async function boot(request: BootRequest): Promise<BootEnd> {
   await requireNamespaces()
-  return runMachine(await machineFor(request), request)
+  return processors.lend(async (processor) => runMachine(await machineFor(request, processor), request))
 }
 
-async function machineFor(request: BootRequest): Promise<Machine> {
+const processors = new Processors()
+
+async function machineFor(request: BootRequest, processor: number): Promise<Machine> {
   const job = {
     command: request.command,
     cwd: resolve(request.cwd ?? process.cwd()),
@@ -40,7 +43,7 @@ async function machineFor(request: BootRequest): Promise<Machine> {
     ...(request.writable === undefined ? {} : { writable: request.writable }),
   }
   const memory = request.memory ?? DEFAULT_MEMORY
-  if (request.kernel.kind === 'uml') return umlMachine(request.kernel.program, job, memory)
+  if (request.kernel.kind === 'uml') return umlMachine(request.kernel.program, job, memory, processor)
   const { qemuMachine } = await import('./qemu.ts')
   return qemuMachine(request.kernel, job, memory, request.cache)
 }

@@ -24,6 +24,7 @@ const PACKAGES = {
   sh: 'dash',
   stty: 'coreutils',
   tar: 'tar',
+  taskset: 'util-linux',
   unshare: 'util-linux',
   xz: 'xz-utils',
   zstd: 'zstd',
