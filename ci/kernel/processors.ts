@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 
 /**
  * The processors of this machine, lent to one guest each. User-mode Linux runs one of its processes at a time and
- * (before 7.0 by ptrace) stops it at each system call and page fault: all on one processor, a clone takes half the time.
+ * (up to 6.12 at least, by ptrace) stops it at each system call and page fault: all on one processor, a clone takes half the time.
  */
 export class Processors {
   readonly #guests: Map<number, number>
