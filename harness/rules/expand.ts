@@ -55,10 +55,11 @@ function wayFor(number: number): WayIn {
 
 const NEWIPC: readonly Flag[] = ['NEWIPC']
 const NONE: readonly Flag[] = []
+const TWO_OWNERS: readonly Flag[] = ['NEWIPC', 'NEWUSER']
 
 /**
- * The fewest that show both arms: from the parent, from the initial namespace and from one place more. The
- * ways in and the third place take turns with the rule's variants.
+ * The fewest that show both arms: from the parent, from the initial namespace and from one place more, and once
+ * with namespaces that two user namespaces own. The ways in and the third place take turns with the rule's variants.
  */
 function quick(variant: number): Combination[] {
   const third = turn(SCENES.slice(2), variant)
@@ -69,6 +70,7 @@ function quick(variant: number): Combination[] {
       flags: NEWIPC,
     })),
     ...[PLAIN, third].map((scene, number) => ({ scene, via: wayFor(number + variant), flags: NONE })),
+    { scene: turn([third, PLAIN], variant), via: wayFor(variant + 2), flags: TWO_OWNERS },
   ]
 }
 
