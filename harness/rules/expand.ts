@@ -232,7 +232,7 @@ function comparisonCells(rule: Rule & ComparisonRule<Record<string, unknown>>, p
 
 /**
  * Each variant by the first way in and with the first flag set. With the other ways in and flag sets: in
- * the quick profile one variant for each that the rule names itself, else all variants.
+ * the quick profile one variant for each that the rule names itself, and one for two owners; else all variants.
  */
 function comparisons(
   rule: ComparisonRule<Record<string, unknown>>,
@@ -251,7 +251,7 @@ function comparisons(
       ...otherWays.flatMap((via) => each(firstSet, via)),
       ...otherSets.flatMap((flags) => each(flags, firstWay)),
     ]
-  const namedSets = rule.flags === 'with NEWIPC' ? [] : otherSets
+  const namedSets = rule.flags === 'with NEWIPC' ? [TWO_OWNERS] : otherSets
   return [
     ...first,
     ...otherWays.map((via, row) => ({ flags: firstSet, via, variant: turn(variants, row + 1) })),

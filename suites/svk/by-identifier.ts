@@ -78,13 +78,30 @@ const OF_A_USER: readonly string[] = SYSTEM_V_KINDS.map((kind) => `${kind}-of a 
 /** Without these root could not take away what a user left in the initial namespace when a run was killed. */
 const CLEANABLE = ['CAP_SETUID', 'CAP_IPC_OWNER', 'CAP_SYS_ADMIN'] as const
 
-/** The member itself, which is root; or its child that is that user. */
-async function asOwner(member: Member, owner: number): Promise<Member> {
-  if (owner === 0) return member
-  const user = await member.spawn('user')
-  await user.becomeUser(owner)
-  return user
+const NEEDS_OF_A_USER = {
+  ...LASTING,
+  'msg-of a user': CLEANABLE,
+  'sem-of a user': CLEANABLE,
+  'shm-of a user': [...CLEANABLE, 'lasting segments'],
+} as const
+
+/** Both sides as root; or, in a variant of a user, a child of each that is one and the same user. */
+async function ofOneOwner(
+  world: VisibilityWorld,
+): Promise<{ actor: Member; observer: Member; owner: number }> {
+  const { actor, observer, variant, fresh } = world
+  if (!OF_A_USER.includes(variant)) return { actor, observer, owner: 0 }
+  const owner = fresh.uid()
+  const asUser = async (member: Member): Promise<Member> => {
+    const user = await member.spawn('user')
+    await user.becomeUser(owner)
+    return user
+  }
+  return { actor: await asUser(actor), observer: await asUser(observer), owner }
 }
+
+/** A segment that the actor has attached while the observer removes its own. */
+const ATTACHED = 'shm-attached'
 
 export function addIdentifierRules(svk: Area): void {
   svk.visibility('SVK-06', {
@@ -186,32 +203,53 @@ export function addIdentifierRules(svk: Area): void {
     says: 'IPC_RMID of an identifier of another IPC namespace is EINVAL, and the object lives on unchanged',
     source: ['msgctl(2), semctl(2), shmctl(2) IPC_RMID', 'ipc/util.c: ipcctl_obtain_check'],
     needs: ['SYSVIPC'],
-    variants: SYSTEM_V_KINDS,
-    variantNeeds: LASTING,
+    variants: [...SYSTEM_V_KINDS, ...OF_A_USER],
+    variantNeeds: NEEDS_OF_A_USER,
     async experiment(world) {
-      const { actor, observer } = world
       const family = systemV(world)
-      const { id, key } = await makePinned(world, family, 41)
+      const { actor, observer } = await ofOneOwner(world)
+      const empty = await makePinned({ ...world, actor, observer }, family)
+      const { id, key } = await makePinned({ ...world, actor, observer }, family, 41)
+      const emptyBefore = await family.inspect(actor, empty.id)
       const before = await family.inspect(actor, id)
       const removed = await family.remove(observer, id)
+      const removedEmpty = await family.remove(observer, empty.id)
       const after = await family.inspect(actor, id)
+      const emptyAfter = await family.inspect(actor, empty.id)
       const found = await family.find(actor, key)
       const content = await family.read(actor, id)
       const removedByActor = await family.remove(actor, id)
       const gone = await family.stat(actor, id)
-      return { id, before, removed, after, found, content, removedByActor, gone }
+      await family.remove(actor, empty.id)
+      return {
+        id,
+        before,
+        emptyBefore,
+        removed,
+        removedEmpty,
+        after,
+        emptyAfter,
+        found,
+        content,
+        removedByActor,
+        gone,
+      }
     },
     shared: () => ({
       removed: 0,
+      removedEmpty: 0,
       after: EINVAL,
+      emptyAfter: EINVAL,
       found: ENOENT,
       content: EINVAL,
       removedByActor: EINVAL,
       gone: EINVAL,
     }),
-    isolated: ({ id, before }) => ({
+    isolated: ({ id, before, emptyBefore }) => ({
       removed: EINVAL,
+      removedEmpty: EINVAL,
       after: before,
+      emptyAfter: emptyBefore,
       found: id,
       content: 41,
       removedByActor: 0,
@@ -223,30 +261,26 @@ export function addIdentifierRules(svk: Area): void {
     says: 'equal identifiers in two IPC namespaces are different objects: what is written, set or removed by one leaves the other as it was',
     source: ['ipc_namespaces(7)', 'ipc/util.c: ipc_obtain_object_idr', 'ipc/msg.c, sem.c, shm.c: IPC_RMID'],
     needs: ['SYSVIPC'],
-    variants: [...SYSTEM_V_KINDS, ...OF_A_USER],
-    variantNeeds: {
-      ...LASTING,
-      'msg-of a user': CLEANABLE,
-      'sem-of a user': CLEANABLE,
-      'shm-of a user': [...CLEANABLE, 'lasting segments'],
-    },
+    variants: [...SYSTEM_V_KINDS, ...OF_A_USER, ATTACHED],
+    variantNeeds: { ...NEEDS_OF_A_USER, [ATTACHED]: ['lasting segments'] },
     ownWorld: true,
     async experiment(world) {
       const family = systemV(world)
-      const owner = OF_A_USER.includes(world.variant) ? world.fresh.uid() : 0
-      const actor = await asOwner(world.actor, owner)
-      const observer = await asOwner(world.observer, owner)
+      const { actor, observer, owner } = await ofOneOwner(world)
       const { id, observerId, equal } = await makeTwins({ ...world, actor, observer }, family)
       await family.write(actor, id, 111)
+      const attached = world.variant === ATTACHED ? await actor.shmat(id) : undefined
       const before = await family.inspect(actor, id)
       const written = await family.write(observer, observerId, 222)
+      const writtenAgain = await family.write(observer, observerId, 222)
       const set = await family.setMode(observer, observerId, 0o640, owner)
       const modeOfObserver = await modeOf(family, observer, observerId)
       const during = await family.inspect(actor, id)
       const modeOfActor = await modeOf(family, actor, id)
       const removed = await family.remove(observer, observerId)
-      const goneForObserver = await family.stat(observer, observerId)
       const after = await family.inspect(actor, id)
+      if (attached !== undefined) await actor.shmdt(attached)
+      const goneForObserver = await family.stat(observer, observerId)
       const content = await family.read(actor, id)
       // Its owner can; whoever cleans up after a cell may not be allowed to.
       await family.remove(actor, id)
@@ -254,6 +288,7 @@ export function addIdentifierRules(svk: Area): void {
         equal,
         before,
         written,
+        writtenAgain,
         set,
         modeOfObserver,
         modeOfActor,
@@ -264,18 +299,21 @@ export function addIdentifierRules(svk: Area): void {
         content,
       }
     },
-    shared: () => ({
+    shared: (_, { variant }) => ({
       written: 0,
+      writtenAgain: 0,
       set: 0,
       modeOfObserver: 0o640,
       modeOfActor: 0o640,
       removed: 0,
       goneForObserver: EINVAL,
-      after: EINVAL,
+      // What is attached is there until it is detached (shmctl(2) IPC_RMID).
+      ...(variant === ATTACHED ? {} : { after: EINVAL }),
       content: EINVAL,
     }),
     isolated: ({ before }) => ({
       written: 0,
+      writtenAgain: 0,
       set: 0,
       modeOfObserver: 0o640,
       modeOfActor: 0o600,
