@@ -1,4 +1,6 @@
 /** The experiment that every limit of an IPC namespace goes through, and the reckoning of what must come of it. */
+
+import { joinIpc } from '../../fixtures/leaving.ts'
 import { type CallLimit, currentLimit, type TotalLimit } from '../../fixtures/limits.ts'
 import { inChildUserNamespace, sideInInitial } from '../../fixtures/places.ts'
 import {
@@ -117,9 +119,24 @@ async function makerOf(limit: AnyLimit, side: Side, world: VisibilityWorld): Pro
   return powerless
 }
 
+/**
+ * Who sets a side's limits: before 6.9 root of a user namespace may not, and root of the one above it may, as a
+ * member.
+ */
+async function setterOf(side: Side, world: VisibilityWorld): Promise<Member> {
+  const other = side === 'actor' ? 'observer' : 'actor'
+  if (!inChildUserNamespace(world, side) || inChildUserNamespace(world, other)) return world[side]
+  const setter = await world[other].spawn(`setter for the ${side}`)
+  if (world.relation.ipc === 'different') await joinIpc(setter, world[side])
+  return setter
+}
+
 async function perform(limit: AnyLimit, world: VisibilityWorld): Promise<Seen> {
   const { actor, observer, fresh } = world
-  const sides = { actor, observer }
+  const setters: Record<Side, Member> = {
+    actor: await setterOf('actor', world),
+    observer: await setterOf('observer', world),
+  }
   const makers: Record<Side, Member> = {
     actor: await makerOf(limit, 'actor', world),
     observer: await makerOf(limit, 'observer', world),
@@ -131,7 +148,7 @@ async function perform(limit: AnyLimit, world: VisibilityWorld): Promise<Seen> {
     const { side } = step
     switch (step.does) {
       case 'set':
-        return sideInInitial(world, side) ? NOT_SET : set(sides[side], limit, step.to)
+        return sideInInitial(world, side) ? NOT_SET : set(setters[side], limit, step.to)
       case 'use':
         return 'use' in limit ? limit.use(makers[side], step.units, fresh.name()) : 0
       case 'ask':
@@ -182,7 +199,7 @@ function reckon(limit: AnyLimit, seen: Seen, world: VisibilityWorld): Record<str
     if (step.does === 'set') {
       if (sideInInitial(world, step.side)) return NOT_SET
       if (seen[describe(step, at)] === 0) own.limit = step.to
-      // Before 6.9 root of a user namespace may not write; that is another rule's.
+      // Who may is another rule's.
       return inChildUserNamespace(world, step.side) ? oneOf(0, EACCES, EPERM) : 0
     }
     if (step.does === 'use') return step.units <= own.limit ? 0 : limit.over

@@ -1,5 +1,15 @@
 /** LIM-03 to LIM-06: limits on what an IPC namespace holds, and on its segments and semaphore sets. */
-import { MSGMNI, SEMMNI, SEMMNS, SEMMSL, SEMOPM, SHMALL, SHMMAX, SHMMNI } from '../../fixtures/limits.ts'
+import {
+  MSGMNI,
+  SEMMNI,
+  SEMMNS,
+  SEMMSL,
+  SEMOPM,
+  SEMOPM_TIMED,
+  SHMALL,
+  SHMMAX,
+  SHMMNI,
+} from '../../fixtures/limits.ts'
 import {
   type Area,
   E2BIG,
@@ -28,10 +38,10 @@ export function totalLimitRules(lim: Area): void {
   })
 
   limitRule(lim, 'LIM-05', {
-    says: 'SEMMSL bounds a set (EINVAL), SEMMNS the semaphores of one IPC namespace (ENOSPC), SEMOPM one semop (E2BIG)',
+    says: 'SEMMSL bounds a set (EINVAL), SEMMNS the semaphores of one IPC namespace (ENOSPC), SEMOPM one semop or semtimedop (E2BIG)',
     source: ['semget(2)', 'semop(2)', 'ipc/sem.c: newary', 'ipc/sem.c: do_semtimedop'],
     since: '2.6.19',
-    limits: [SEMMSL, SEMMNS, SEMOPM],
+    limits: [SEMMSL, SEMMNS, SEMOPM, SEMOPM_TIMED],
   })
 
   lim.comparison('LIM-06', {

@@ -72,11 +72,12 @@ export const semaphoreOperations = {
     const limit = milliseconds === undefined ? null : timespec(milliseconds)
     return syscall('semtimedop', id, list, steps.length, limit)
   },
-  /** semop(2) with the same operation so many times in one call, for the limit on their number. */
-  semopRepeated: (id: number, step: SemaphoreStep, times: number): number =>
+  /** semop(2), or semtimedop(2), with the same operation so many times in one call, for the limit on their number. */
+  semopRepeated: (id: number, step: SemaphoreStep, times: number, milliseconds?: number): number =>
     semaphoreOperations.semop(
       id,
       Array.from({ length: times }, () => step),
+      milliseconds,
     ),
   /** semctl(2) GETVAL, GETPID, GETNCNT, GETZCNT of one semaphore. */
   semctlGet: (id: number, index: number, command: 'GETVAL' | 'GETPID' | 'GETNCNT' | 'GETZCNT' = 'GETVAL') =>
