@@ -11,7 +11,6 @@ export type ChangeKind =
   | 'appeared-failing'
   | 'newly-passing'
   | 'appeared'
-  | 'other'
 
 /** What each kind means and whether it makes a comparison worse; in the order of reports. */
 export const CHANGES: Readonly<Record<ChangeKind, { title: string; worse: boolean }>> = {
@@ -23,7 +22,6 @@ export const CHANGES: Readonly<Record<ChangeKind, { title: string; worse: boolea
   vanished: { title: 'vanished', worse: true },
   'newly-passing': { title: 'newly passing', worse: false },
   appeared: { title: 'appeared', worse: false },
-  other: { title: 'changed otherwise', worse: false },
 }
 
 /** One cell that is not as before. */
@@ -85,22 +83,17 @@ export function isWorse(change: Change): boolean {
   return CHANGES[change.kind].worse
 }
 
+const NEWLY = {
+  fail: 'newly-failing',
+  error: 'newly-broken',
+  pass: 'newly-passing',
+  known: 'newly-known',
+  skip: 'newly-skipped',
+} as const satisfies Readonly<Record<State, ChangeKind>>
+
 function kindOf(before: State | null, after: State): ChangeKind {
-  if (before === null) return after === 'fail' || after === 'error' ? 'appeared-failing' : 'appeared'
-  switch (after) {
-    case 'fail':
-      return 'newly-failing'
-    case 'error':
-      return 'newly-broken'
-    case 'pass':
-      return 'newly-passing'
-    case 'known':
-      return 'newly-known'
-    case 'skip':
-      return 'newly-skipped'
-    default:
-      return 'other'
-  }
+  if (before !== null) return NEWLY[after]
+  return after === 'fail' || after === 'error' ? 'appeared-failing' : 'appeared'
 }
 
 /** Changes of one kind and rule with the same before and after; the first stands for all. */
