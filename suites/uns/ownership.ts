@@ -242,21 +242,31 @@ export function addOwnership(uns: Area): void {
     source: ['user_namespaces(7)', 'capabilities(7) CAP_DAC_OVERRIDE', 'fs/namei.c: generic_permission'],
     needs: ['POSIX_MQUEUE', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
     since: '4.8',
-    variants: ['root', 'root without capabilities', 'the owner', 'another user', ANOTHER_ROOT],
+    variants: [
+      'root',
+      'root without capabilities',
+      'the owner',
+      'another user',
+      ANOTHER_ROOT,
+      HALF_MAPPED.user,
+      HALF_MAPPED.group,
+    ],
     flags: [['NEWUSER'], ['NEWUSER', 'NEWIPC']],
     arms: { treatment: 'the owner is not mapped', control: 'the owner is mapped' },
     async experiment({ outer, arm, flags, variant, fresh }) {
       const [owner, another] = [fresh.uid(), fresh.uid()]
-      const map: MapLine[] =
+      const others: readonly MapLine[] =
         variant === ANOTHER_ROOT
           ? [[0, another, 1]]
           : [
               [0, 0, 1],
               [20, another, 1],
             ]
-      if (arm === 'control') map.push([10, owner, 1])
+      const all: readonly MapLine[] = [...others, [10, owner, 1]]
+      const mapped = (half: string) => (arm === 'control' || variant === half ? all : others)
       const extra = flags.filter((flag) => flag !== 'NEWUSER')
-      const inner = await spawnInUserNamespace(outer, 'inner', extra, map)
+      const [users, groups] = [mapped(HALF_MAPPED.user), mapped(HALF_MAPPED.group)]
+      const inner = await spawnInUserNamespace(outer, 'inner', extra, users, [], groups)
       const name = fresh.name()
       // The owner comes from outside, where he has another number, into the IPC namespace.
       const maker = await outer.spawn('maker')
@@ -268,7 +278,7 @@ export function addOwnership(uns: Area): void {
       // All capabilities of his user namespace, and not the directory's owner.
       if (variant === ANOTHER_ROOT) await viewer.becomeUser(0)
       if (variant === 'the owner' && arm === 'control') await viewer.becomeUser(10)
-      if (variant !== 'root' && variant !== ANOTHER_ROOT) await viewer.setCapabilities([], true)
+      if (!isRoot(variant)) await viewer.setCapabilities([], true)
       const opened = await foundByName(viewer, name)
       const unlinked = await viewer.try.mq_unlink(name)
       return { made: whetherMade(made), opened, unlinked, left: await foundByName(maker, name) }
@@ -280,11 +290,17 @@ export function addOwnership(uns: Area): void {
         : { made: 'made', opened: EACCES, ...unlinkedBy(variant, 'unmapped') },
     control: (_seen, { variant }) => ({
       made: 'made',
-      opened: ['root', 'the owner', ANOTHER_ROOT].includes(variant) ? 'found' : EACCES,
+      opened: isRoot(variant) || variant === 'the owner' ? 'found' : EACCES,
       ...unlinkedBy(variant, 'mapped'),
     }),
   })
 }
+
+/** Root, and of the queue's owner the user alone is mapped in the treatment, or the group alone. */
+const HALF_MAPPED = { user: 'root, the user is mapped', group: 'root, the group is mapped' } as const
+
+const isRoot = (variant: string): boolean =>
+  ['root', ANOTHER_ROOT, HALF_MAPPED.user, HALF_MAPPED.group].includes(variant)
 
 /**
  * In a sticky directory the directory's owner may unlink as well: root, who made the IPC namespace. So may

@@ -157,9 +157,9 @@ export function addPermissions(uns: Area): void {
     variants: FAMILIES.flatMap((name) =>
       [
         'all capabilities',
-        'CAP_IPC_OWNER',
-        'CAP_SYS_ADMIN',
-        'none',
+        'all but CAP_SYS_ADMIN',
+        'all but CAP_IPC_OWNER',
+        'all but these two',
         'none, but owner',
         `all capabilities${NESTED}`,
       ].map((rights) => `${name} with ${rights}`),
@@ -184,23 +184,26 @@ export function addPermissions(uns: Area): void {
       const key = fresh.key()
       const object = await family.make(maker, key, 0)
       const user = await inner.spawn('user')
-      if (!variant.includes('all capabilities'))
-        await user.setCapabilities(
-          variant.endsWith('CAP_IPC_OWNER')
+      if (!variant.includes('all capabilities')) {
+        const lacks = variant.endsWith('but CAP_SYS_ADMIN')
+          ? ['CAP_SYS_ADMIN']
+          : variant.endsWith('but CAP_IPC_OWNER')
             ? ['CAP_IPC_OWNER']
-            : variant.endsWith('CAP_SYS_ADMIN')
-              ? ['CAP_SYS_ADMIN']
-              : [],
+            : ['CAP_SYS_ADMIN', 'CAP_IPC_OWNER']
+        const held = variant.endsWith('but owner') ? [] : await user.capabilities()
+        await user.setCapabilities(
+          held.filter((name) => !lacks.includes(name)),
           true,
         )
+      }
       return { answers: await everything(family, user, object, key, WITHOUT_LOCK) }
     },
     treatment: (_seen, world) => ({
       answers: answersBy(
         familyOf(world),
         {
-          access: /all capabilities|CAP_IPC_OWNER/.test(world.variant),
-          control: /all capabilities|CAP_SYS_ADMIN|but owner/.test(world.variant),
+          access: /all capabilities|but CAP_SYS_ADMIN/.test(world.variant),
+          control: /all capabilities|but CAP_IPC_OWNER|but owner/.test(world.variant),
         },
         WITHOUT_LOCK,
       ),
