@@ -1,10 +1,9 @@
 /** ENT-07…09: who may make an IPC namespace. */
+import { giveUp } from '../../fixtures/capabilities.ts'
 import { namespaceOf } from '../../fixtures/identity.ts'
 import { whetherMade } from '../../fixtures/outcomes.ts'
 import {
   type Area,
-  CAPABILITIES,
-  type Capability,
   CLONE,
   cloneBits,
   differs,
@@ -36,10 +35,6 @@ async function attempt(
   const child = await member.trySpawn('made', flags, { call: call === 'clone3' ? 'clone3' : 'clone', bits })
   return whetherMade(child)
 }
-
-const ALL_BUT_SYS_ADMIN = (Object.keys(CAPABILITIES) as Capability[]).filter(
-  (name) => name !== 'CAP_SYS_ADMIN',
-)
 
 export function privilegeRules(ent: Area): void {
   ent.comparison('ENT-07', {
@@ -83,11 +78,7 @@ export function privilegeRules(ent: Area): void {
       const bare = await outer.spawn('root without capabilities')
       await bare.setCapabilities([], true)
       const others = await outer.spawn('root with every other capability')
-      const held = await others.capabilities()
-      await others.setCapabilities(
-        ALL_BUT_SYS_ADMIN.filter((name) => held.includes(name)),
-        true,
-      )
+      await giveUp(others, 'CAP_SYS_ADMIN')
       return {
         made: null,
         user: await attempt(user, variant, ['NEWIPC']),

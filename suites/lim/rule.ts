@@ -1,5 +1,6 @@
 /** The experiment that every limit of an IPC namespace goes through, and the reckoning of what must come of it. */
 
+import { giveUp } from '../../fixtures/capabilities.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { type CallLimit, currentLimit, type TotalLimit } from '../../fixtures/limits.ts'
 import { inChildUserNamespace, sideInInitial } from '../../fixtures/places.ts'
@@ -110,12 +111,13 @@ async function makerOf(limit: AnyLimit, side: Side, world: VisibilityWorld): Pro
     const user = await member.spawn(`${side}'s user`)
     await user.prctl(PR_SET_KEEPCAPS, 1)
     await user.becomeUser(world.fresh.uid())
-    await user.setCapabilities(['CAP_SYS_ADMIN'], true)
+    await user.setCapabilities(await member.capabilities())
+    await giveUp(user, 'CAP_SYS_RESOURCE')
     return user
   }
   if (!limit.lifted) return member
-  const powerless = await member.spawn(`${side}'s child without capabilities`)
-  await powerless.setCapabilities([], true)
+  const powerless = await member.spawn(`${side}'s child without CAP_SYS_RESOURCE`)
+  await giveUp(powerless, 'CAP_SYS_RESOURCE')
   return powerless
 }
 

@@ -1,5 +1,6 @@
 /** What can be done through a mounted queue file system, and by whose mount: MQM-04, MQM-06, MQM-07, MQM-13. */
 
+import { giveUp } from '../../fixtures/capabilities.ts'
 import { MQUEUE_MAGIC, makeDefaultsSmall, makePlaces, mountQueues } from '../../fixtures/mqueue-mounts.ts'
 import { foundByName, NEW_QUEUE, parseStatus, takeByName } from '../../fixtures/posix-queues.ts'
 import {
@@ -51,8 +52,8 @@ export function addFiles(mqm: Area): void {
       // Root of a user namespace may not set it on every kernel; that is another rule's.
       const limited = !failed(await outer.try.writeFile('/proc/sys/fs/mqueue/queues_max', '2'))
       // The one that inner has open counts, and CAP_SYS_RESOURCE would lift the limit.
-      const powerless = await inner.spawn('child without capabilities')
-      await powerless.setCapabilities([], true)
+      const powerless = await inner.spawn('child without CAP_SYS_RESOURCE')
+      await giveUp(powerless, 'CAP_SYS_RESOURCE')
       const create = async (): Promise<unknown> => {
         const queue = await powerless.try.open(`${place}${fresh.name()}`, NEW_QUEUE)
         return failed(queue) ? queue : 'created'

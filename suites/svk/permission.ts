@@ -1,4 +1,5 @@
 /** Who may: modes, owners, and capabilities over the owner of the namespace. */
+import { giveUp } from '../../fixtures/capabilities.ts'
 import { indexOf } from '../../fixtures/identifiers.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
 import { SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
@@ -244,12 +245,8 @@ export function addPermissionRules(svk: Area): void {
         return { set, qbytes: (await member.msgctlStat(id)).qbytes }
       }
       const byRootInside = await resize(inside)
-      const capabilities = await outer.capabilities()
       const powerless = await outer.spawn('powerless')
-      await powerless.setCapabilities(
-        capabilities.filter((name) => name !== 'CAP_SYS_RESOURCE'),
-        true,
-      )
+      await giveUp(powerless, 'CAP_SYS_RESOURCE')
       const byRootWithout = await resize(powerless)
       const byRoot = await resize(outer)
       return {

@@ -3,6 +3,7 @@
  * others) that is root of the user namespace that owns the IPC namespace; before, root of the initial one.
  * Both conform. Which one a kernel has shows in the owner that stat(2) gives inside an owned namespace.
  */
+import { giveUp } from '../../fixtures/capabilities.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
 import {
   type Area,
@@ -177,11 +178,7 @@ export function permissionRules(sys: Area): void {
       const root = await enter('root')
       const inside = await mappedRoot(outer, 'root inside', fresh.uid(), arm === 'control' ? ['NEWIPC'] : [])
       if (arm === 'treatment') {
-        // Everything but the two capabilities that matter.
-        const every = await root.capabilities()
-        await root.setCapabilities(
-          every.filter((name) => name !== 'CAP_CHECKPOINT_RESTORE' && name !== 'CAP_SYS_ADMIN'),
-        )
+        await giveUp(root, 'CAP_CHECKPOINT_RESTORE', 'CAP_SYS_ADMIN')
         return { atOpen, byRoot: await write(root), byRootInside: await write(inside), other: EACCES }
       }
       await root.setCapabilities(['CAP_SYS_ADMIN'])

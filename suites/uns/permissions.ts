@@ -1,5 +1,7 @@
 /** What a user namespace gives and takes over IPC objects: UNS-02, UNS-03, UNS-05. */
+
 import { ACCESS, type AccessFamily, type Answers, everything } from '../../fixtures/access.ts'
+import { giveUp } from '../../fixtures/capabilities.ts'
 import { SYSTEM_V, type SystemVKind } from '../../fixtures/objects.ts'
 import {
   type Area,
@@ -184,18 +186,9 @@ export function addPermissions(uns: Area): void {
       const key = fresh.key()
       const object = await family.make(maker, key, 0)
       const user = await inner.spawn('user')
-      if (!variant.includes('all capabilities')) {
-        const lacks = variant.endsWith('but CAP_SYS_ADMIN')
-          ? ['CAP_SYS_ADMIN']
-          : variant.endsWith('but CAP_IPC_OWNER')
-            ? ['CAP_IPC_OWNER']
-            : ['CAP_SYS_ADMIN', 'CAP_IPC_OWNER']
-        const held = variant.endsWith('but owner') ? [] : await user.capabilities()
-        await user.setCapabilities(
-          held.filter((name) => !lacks.includes(name)),
-          true,
-        )
-      }
+      if (variant.endsWith('but owner')) await user.setCapabilities([], true)
+      if (/but (CAP_SYS_ADMIN|these two)/.test(variant)) await giveUp(user, 'CAP_SYS_ADMIN')
+      if (/but (CAP_IPC_OWNER|these two)/.test(variant)) await giveUp(user, 'CAP_IPC_OWNER')
       return { answers: await everything(family, user, object, key, WITHOUT_LOCK) }
     },
     treatment: (_seen, world) => ({
