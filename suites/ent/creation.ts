@@ -27,6 +27,8 @@ import { withThread } from '../../fixtures/threads.ts'
 import { execAsAnother } from './set-user-id.ts'
 
 const SET_USER_ID = 'a set-user-id program'
+/** The new user namespace is made first, and with it credentials that a failure throws away. */
+const WITH_NEWUSER = 'with CLONE_NEWUSER'
 
 /** The same flags without NEWIPC; NEWUTS where nothing is left, so that the call still makes something. */
 function withoutNewipc(flags: readonly Flag[]): Flag[] {
@@ -189,29 +191,31 @@ export function creationRules(ent: Area): void {
     needs: ['SYSVIPC', 'SYSVIPC_SYSCTL', 'USER_NS', 'UCOUNT_SYSCTL', 'CAP_SETUID'],
     since: '4.9',
     flags: [['NEWUSER', 'NEWIPC']],
+    variants: ['with CLONE_NEWUTS', WITH_NEWUSER],
     arms: { treatment: 'max_ipc_namespaces is reached', control: 'one more is allowed' },
-    async experiment({ outer, enter, arm, fresh }) {
+    async experiment({ outer, enter, arm, variant, fresh }) {
+      const other = variant === WITH_NEWUSER ? 'NEWUSER' : 'NEWUTS'
       const inside = await enter('inside', { from: outer })
       await inside.writeFile('/proc/sys/user/max_ipc_namespaces', arm === 'treatment' ? '1' : '2')
       const set = await inside.semget(fresh.key(), 1, IPC_CREAT | IPC_EXCL | 0o600)
       const caller = await inside.spawn('caller')
       await caller.semop(set, [{ index: 0, change: 3, flags: SEM_UNDO }])
       const segment = await caller.shmget(fresh.key(), 4096, IPC_CREAT | IPC_EXCL | 0o600)
-      const before = { ipc: await namespaceOf(caller), uts: await namespaceOf(caller, 'NEWUTS') }
-      const returned = await caller.try.unshare(CLONE.NEWUTS | CLONE.NEWIPC)
+      const before = { ipc: await namespaceOf(caller), other: await namespaceOf(caller, other) }
+      const returned = await caller.try.unshare(CLONE[other] | CLONE.NEWIPC)
       // Takes away every segment whose maker has left (proc_sys_kernel(5)), and only those.
       await setForced(outer, inside, 1)
       const left = await inside.try.shmctlStat(segment)
       return {
         returned,
         sameIpc: (await namespaceOf(caller)) === before.ipc,
-        sameUts: (await namespaceOf(caller, 'NEWUTS')) === before.uts,
+        sameOther: (await namespaceOf(caller, other)) === before.other,
         value: await inside.try.semctlGet(set, 0),
         segment: failed(left) ? left : 'there',
       }
     },
-    treatment: () => ({ returned: ENOSPC, sameIpc: true, sameUts: true, value: 3, segment: 'there' }),
-    control: () => ({ returned: 0, sameIpc: false, sameUts: false, value: 0, segment: EINVAL }),
+    treatment: () => ({ returned: ENOSPC, sameIpc: true, sameOther: true, value: 3, segment: 'there' }),
+    control: () => ({ returned: 0, sameIpc: false, sameOther: false, value: 0, segment: EINVAL }),
   })
 
   ent.comparison('ENT-15', {
