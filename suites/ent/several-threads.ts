@@ -7,6 +7,7 @@ import {
   type ComparisonWorld,
   EINVAL,
   ENOENT,
+  HarnessError,
   IPC_CREAT,
   IPC_EXCL,
   type Member,
@@ -18,12 +19,21 @@ import { withThread } from '../../fixtures/threads.ts'
 /** The thread-group leader goes, the other thread stays; then the other one goes. */
 export async function objectsOfThreads({ outer, arm, fresh }: ComparisonWorld) {
   const main = await outer.spawn('main thread')
-  const thread = await withThread(main, 'other thread')
+  const [thread, third] = await main.withThreads('other thread', 'third thread')
+  if (!thread || !third) throw new HarnessError('the main thread has no two further threads')
   const key = fresh.key()
   const queue = await thread.msgget(key, IPC_CREAT | IPC_EXCL | 0o600)
   const set = await thread.semget(key, 1, IPC_CREAT | IPC_EXCL | 0o600)
   const segment = await thread.shmget(key, 4096, IPC_CREAT | IPC_EXCL | 0o600)
   const home = await ownNsfd(main, 'NEWIPC', '/proc/thread-self')
+  // While all are in the same namespaces of every kind, one that is not the leader makes several in one call.
+  const first = await namespaceOf(main, 'NEWIPC', '/proc/thread-self')
+  const withMounts = {
+    returned: await third.try.unshare(CLONE.NEWNS | (arm === 'treatment' ? CLONE.NEWIPC : CLONE.NEWUTS)),
+    callerMoved: (await namespaceOf(third, 'NEWIPC', '/proc/thread-self')) !== first,
+    leaderStayed: (await namespaceOf(main, 'NEWIPC', '/proc/thread-self')) === first,
+    otherStayed: (await namespaceOf(thread, 'NEWIPC', '/proc/thread-self')) === first,
+  }
   const refused = {
     withUser: await main.try.unshare(CLONE.NEWUSER | CLONE.NEWIPC),
     withThread: await main.try.unshare(CLONE.THREAD | CLONE.NEWIPC),
@@ -63,6 +73,7 @@ export async function objectsOfThreads({ outer, arm, fresh }: ComparisonWorld) {
   await main.setns(home, CLONE.NEWIPC)
   const joined = await thread.try.setns(abroad, CLONE.NEWIPC)
   return {
+    withMounts,
     ...refused,
     returned,
     other,
@@ -88,6 +99,7 @@ const SHARED = {
 
 export const APART = {
   ...SHARED,
+  withMounts: { returned: 0, callerMoved: true, leaderStayed: true, otherStayed: true },
   withUser: EINVAL,
   withThread: EINVAL,
   withVm: EINVAL,
@@ -96,7 +108,12 @@ export const APART = {
   joinerMoved: true,
 }
 
-export const TOGETHER = { ...SHARED, seenByMain: true, joinerMoved: false }
+export const TOGETHER = {
+  ...SHARED,
+  withMounts: { returned: 0, callerMoved: false, leaderStayed: true, otherStayed: true },
+  seenByMain: true,
+  joinerMoved: false,
+}
 
 /** Another thread than the leader goes; each has a queue of one name, which it opens, lists, mounts and removes. */
 export async function queuesOfThreads({ outer, arm, fresh }: ComparisonWorld) {
