@@ -42,6 +42,10 @@ const OTHER_BITS: Readonly<Record<string, number>> = {
 const SYSTEM_V = 'System V objects'
 const POSIX = 'POSIX queues'
 
+/** The two kinds of pidfd of ENT-25; the younger one is of Linux 6.9. */
+const PROCESS_PIDFD = 'a process pidfd'
+const THREAD_PIDFD = 'a PIDFD_THREAD pidfd'
+
 export function threadRules(ent: Area): void {
   ent.comparison('ENT-11', {
     says: 'a thread may be born into an IPC namespace of its own, unless CLONE_SYSVSEM is set',
@@ -132,7 +136,7 @@ export function threadRules(ent: Area): void {
   })
 
   ent.comparison('ENT-14', {
-    says: '/proc/self/ns/ipc shows the thread-group leader; /proc/thread-self/ns/ipc shows the thread',
+    says: '/proc/self/ns/ipc shows the thread-group leader; /proc/thread-self/ns/ipc shows the thread, and so does task/TID; each file is what its link says',
     source: ['proc(5)', 'fs/proc/namespaces.c: proc_ns_get_link'],
     since: '3.17',
     arms: { treatment: 'a thread has unshared', control: 'no thread has' },
@@ -141,24 +145,44 @@ export function threadRules(ent: Area): void {
       const thread = await withThread(leader, 'thread')
       const before = await namespaceOf(leader)
       if (arm === 'treatment') await thread.unshare(CLONE.NEWIPC)
+      const task = `/proc/self/task/${await thread.gettid()}`
       return {
         before,
         self: await namespaceOf(thread),
         threadSelf: await namespaceOf(thread, 'NEWIPC', '/proc/thread-self'),
-        task: await namespaceOf(leader, 'NEWIPC', `/proc/self/task/${await thread.gettid()}`),
+        task: await namespaceOf(leader, 'NEWIPC', task),
+        selfLink: await thread.readlink('/proc/self/ns/ipc'),
+        threadSelfLink: await thread.readlink('/proc/thread-self/ns/ipc'),
+        taskLink: await leader.readlink(`${task}/ns/ipc`),
       }
     },
-    treatment: ({ before, threadSelf }) => ({ self: before, threadSelf: differs(before), task: threadSelf }),
-    control: ({ before }) => ({ self: before, threadSelf: before, task: before }),
+    treatment: ({ before, threadSelf }) => ({
+      self: before,
+      threadSelf: differs(before),
+      task: threadSelf,
+      selfLink: linkOf(before),
+      threadSelfLink: linkOf(threadSelf),
+      taskLink: linkOf(threadSelf),
+    }),
+    control: ({ before }) => ({
+      self: before,
+      threadSelf: before,
+      task: before,
+      selfLink: linkOf(before),
+      threadSelfLink: linkOf(before),
+      taskLink: linkOf(before),
+    }),
   })
 
   ent.comparison('ENT-25', {
     says: 'a PIDFD_THREAD pidfd gives that thread’s IPC namespace, a process pidfd the leader’s while it lives',
     source: ['pidfd_open(2)', 'kernel/nsproxy.c: validate_nsset'],
-    needs: ['pidfd setns', 'PIDFD_THREAD'],
-    since: '6.9',
+    needs: ['pidfd setns'],
+    since: '5.8',
+    variants: [PROCESS_PIDFD, THREAD_PIDFD],
+    variantNeeds: { [THREAD_PIDFD]: ['PIDFD_THREAD'] },
     arms: { treatment: 'the leader has exited, a thread lives', control: 'the leader lives' },
-    async experiment({ outer, arm, eventually }) {
+    async experiment({ outer, arm, variant, eventually }) {
       const leader = await outer.spawn('leader')
       const thread = await withThread(leader, 'thread')
       await thread.unshare(CLONE.NEWIPC)
@@ -174,16 +198,25 @@ export function threadRules(ent: Area): void {
           (stat) => stat.includes(') Z '),
         )
       }
-      const joiner = await outer.spawn('joiner')
-      const byProcess = await joiner.try.setns(await joiner.pidfd_open(pid), CLONE.NEWIPC)
-      const byThread = await joiner.try.setns(await joiner.pidfd_open(tid, PIDFD_THREAD), CLONE.NEWIPC)
-      const joined = (await namespaceOf(joiner)) === own
+      // Neither the leader's nor the thread's at first.
+      const joiner = await outer.spawn('joiner', ['NEWIPC'])
+      const first = await namespaceOf(joiner)
+      const pidfd =
+        variant === THREAD_PIDFD ? await joiner.pidfd_open(tid, PIDFD_THREAD) : await joiner.pidfd_open(pid)
+      const returned = await joiner.try.setns(pidfd, CLONE.NEWIPC)
+      const now = await namespaceOf(joiner)
       await thread.close(held)
       await outer.kill(pid, SIGKILL)
-      return { byProcess, byThread, joined }
+      const home = await namespaceOf(outer)
+      const places = { [first]: 'its own', [home]: 'the leader’s', [own]: 'the thread’s' }
+      return { returned, now: places[now] ?? now }
     },
-    treatment: () => ({ byProcess: ESRCH, byThread: 0, joined: true }),
-    control: () => ({ byProcess: 0, byThread: 0, joined: true }),
+    treatment: (_seen, { variant }) =>
+      variant === THREAD_PIDFD ? { returned: 0, now: 'the thread’s' } : { returned: ESRCH, now: 'its own' },
+    control: (_seen, { variant }) => ({
+      returned: 0,
+      now: variant === THREAD_PIDFD ? 'the thread’s' : 'the leader’s',
+    }),
   })
 
   ent.comparison('ENT-33', {
@@ -198,6 +231,11 @@ export function threadRules(ent: Area): void {
     treatment: () => ({ link: 'ipc:[4026531839]' }),
     control: () => ({ link: differs('ipc:[4026531839]') }),
   })
+}
+
+/** What the link of a namespace says (namespaces(7)): its inode number. */
+function linkOf(namespace: string): string {
+  return `ipc:[${namespace.split(':')[1]}]`
 }
 
 /** The highest number of a process in sight; none is used again while there are so few. */
