@@ -23,6 +23,9 @@ import {
   SIGKILL,
 } from '../../fixtures/rules.ts'
 
+/** The descriptor of ENT-20 that names a process and not a namespace. */
+const BY_PIDFD = 'by pidfd'
+
 export function joiningRules(ent: Area): void {
   ent.comparison('ENT-17', {
     says: 'setns joins by an nsfd when the type is 0 or CLONE_NEWIPC; any other type is EINVAL and joins nothing',
@@ -104,14 +107,27 @@ export function joiningRules(ent: Area): void {
     source: ['setns(2) Network, IPC…', 'ipc/namespace.c: ipcns_install'],
     needs: ['CAP_SETUID'],
     since: '3.8',
+    variants: ['by nsfd', BY_PIDFD],
+    variantNeeds: { [BY_PIDFD]: ['pidfd setns'] },
     arms: { treatment: 'without CAP_SYS_ADMIN', control: 'with no other capability' },
-    async experiment({ outer, arm, enter, fresh }) {
+    async experiment({ outer, arm, variant, enter, fresh }) {
       const target = await enter('target')
       const join = async (
         name: string,
         prepare: (member: Member) => Promise<unknown>,
       ): Promise<unknown[]> => {
         const joiner = await outer.spawn(name)
+        if (variant === BY_PIDFD) {
+          // Who has no more capabilities than the joiner, for it must be one that the joiner may trace.
+          const equal = await joiner.spawn('equal', ['NEWIPC'])
+          for (const member of [equal, joiner]) await prepare(member)
+          const own = await joiner.pidfd_open(await joiner.getpid())
+          return [
+            await joiner.try.setns(own, CLONE.NEWIPC),
+            await joiner.try.setns(await joiner.pidfd_open(equal.pid), CLONE.NEWIPC),
+            await joiner.try.setns(own, CLONE.VM),
+          ]
+        }
         const own = await ownNsfd(joiner)
         const other = await nsfdOf(joiner, target)
         await prepare(joiner)
@@ -128,8 +144,9 @@ export function joiningRules(ent: Area): void {
           user: null,
           bare: null,
         }
+      const user = fresh.uid()
       return {
-        user: await join('unprivileged user', (member) => member.becomeUser(fresh.uid())),
+        user: await join('unprivileged user', (member) => member.becomeUser(user)),
         bare: await join('root without capabilities', (member) => member.setCapabilities([], true)),
         only: null,
       }
