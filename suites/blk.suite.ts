@@ -9,6 +9,7 @@ import {
   conformance,
   EIDRM,
   EINVAL,
+  failed,
   O_CREAT,
   O_EXCL,
   O_RDONLY,
@@ -17,13 +18,17 @@ import {
 } from '../fixtures/rules.ts'
 import { watchNamespace } from '../fixtures/sensors.ts'
 import { withThread } from '../fixtures/threads.ts'
-import { WAIT_NAMES, waitOf } from './blk/waits.ts'
+import { SEVERAL_NAMES, WAIT_NAMES, waitOf } from './blk/waits.ts'
 
 const blk = area('blk', 'Blocked operations')
 export default blk
 
 /** Each call that waits, in each relation of the two namespaces. */
-const WAITS_ELSEWHERE = WAIT_NAMES.flatMap((wait) => ELSEWHERE.map((where) => `${wait} / ${where}`))
+const WAITS_ELSEWHERE = [
+  ...WAIT_NAMES.flatMap((wait) => ELSEWHERE.map((where) => `${wait} / ${where}`)),
+  // Calls of several operations once.
+  ...SEVERAL_NAMES.map((wait) => `${wait} / stranger`),
+]
 
 function whereOf({ variant }: { readonly variant: string }): Elsewhere {
   return variant.split(' / ')[1] as Elsewhere
@@ -146,7 +151,7 @@ blk.comparison('BLK-03', {
 })
 
 blk.comparison('BLK-04', {
-  says: 'a thread that waits in an IPC namespace stays there when another thread of its process leaves; that one cannot reach it by the identifier until it is back',
+  says: 'a thread that waits in an IPC namespace stays there when another thread of its process leaves; whichever of them is abroad cannot reach what is at home by the identifier until it is back',
   source: ['unshare(2)', 'namespaces(7)', 'ipc/msg.c: do_msgrcv'],
   needs: ['SYSVIPC'],
   variants: WAIT_NAMES,
@@ -158,10 +163,17 @@ blk.comparison('BLK-04', {
     const thread = await withThread(process, 'thread')
     const key = fresh.key()
     const id = await wait.family.make(process, key)
+    // Before it waits the thread itself is abroad for a while, or stays, and tries another object of home.
+    const another = await wait.family.make(process, fresh.key())
+    await wait.prepare(process, another)
+    const harbour = await thread.open('/proc/thread-self/ns/ipc', O_RDONLY)
+    if (arm === 'treatment') await thread.unshare(CLONE.NEWIPC)
+    const threadFed = await wait.feed(thread, another, 'from the thread')
+    if (arm === 'treatment') await thread.setns(harbour, CLONE.NEWIPC)
     const waiting = await wait.begin(process, thread, id)
     if (arm === 'control') {
       const fed = await wait.feed(process, id, 'from home')
-      return { fed, woken: await waiting.within(5000) }
+      return { threadFed: failed(threadFed) ? threadFed : 'done', fed, woken: await waiting.within(5000) }
     }
     const home = await process.open('/proc/self/ns/ipc', O_RDONLY)
     await process.unshare(CLONE.NEWIPC)
@@ -173,15 +185,16 @@ blk.comparison('BLK-04', {
     const state = waiting.state()
     await process.setns(home, CLONE.NEWIPC)
     const fed = await wait.feed(process, id, 'from home')
-    return { sameId: twin === id, fromAbroad, state, fed, woken: await waiting.within(5000) }
+    return { sameId: twin === id, threadFed, fromAbroad, state, fed, woken: await waiting.within(5000) }
   },
   treatment: (_, world) => ({
     sameId: true,
+    threadFed: EINVAL,
     fromAbroad: EINVAL,
     state: 'blocked',
     woken: waitOf(world).fed('from home'),
   }),
-  control: (_, world) => ({ woken: waitOf(world).fed('from home') }),
+  control: (_, world) => ({ threadFed: 'done', woken: waitOf(world).fed('from home') }),
 })
 
 blk.comparison('BLK-05', {

@@ -38,6 +38,38 @@ async function fill(owner: Member, id: number): Promise<void> {
   await owner.msgsnd(id, 1, 'full', 0)
 }
 
+/**
+ * One call of several operations: the kernel has lists of their own for them, one for the operations that
+ * change values and one for those that wait for zero only.
+ */
+const SEVERAL: Readonly<Record<string, Wait>> = {
+  'semop on several': {
+    ...semaphores,
+    prepare: nothing,
+    begin: (_owner, waiter, id) =>
+      waiter.block.semop(id, [
+        { index: 0, change: -1 },
+        { index: 1, change: -1 },
+      ]),
+    feed: (member, id) => member.try.semctlSetAll(id, [1, 1, 0]),
+  },
+  'semop for zero on several': {
+    ...semaphores,
+    prepare: async (owner, id) => {
+      await owner.semctlSetValue(id, 0, 1)
+    },
+    begin: async (owner, waiter, id) => {
+      await owner.semctlSetValue(id, 0, 1)
+      return waiter.block.semop(id, [
+        { index: 0, change: 0 },
+        { index: 1, change: 0 },
+      ])
+    },
+    feed: (member, id) => member.try.semctlSetAll(id, [0, 0, 0]),
+    waiters: (member, id) => member.try.semctlGet(id, 0, 'GETZCNT'),
+  },
+}
+
 /** The calls by name. */
 const WAITS: Readonly<Record<string, Wait>> = {
   msgrcv: {
@@ -86,9 +118,13 @@ const WAITS: Readonly<Record<string, Wait>> = {
 /** The names, for `variants`. */
 export const WAIT_NAMES = Object.keys(WAITS)
 
+/** The names of those with several operations, for where it is the kernel's lists that matter. */
+export const SEVERAL_NAMES = Object.keys(SEVERAL)
+
 /** The call that the cell's variant names; the variant may say more after a slash. */
 export function waitOf({ variant }: { readonly variant: string }): Wait {
-  const wait = WAITS[variant.split(' / ')[0] ?? '']
+  const name = variant.split(' / ')[0] ?? ''
+  const wait = WAITS[name] ?? SEVERAL[name]
   if (!wait) throw new Error(`the variant ${variant} names no call that waits`)
   return wait
 }
