@@ -1,5 +1,6 @@
 /** Queue descriptors that cross namespaces: MQN-06 … MQN-10, MQN-12, MQN-19. */
 import { joinIpc } from '../../fixtures/leaving.ts'
+import { makePlaces, mountQueues, unshareMounts } from '../../fixtures/mqueue-mounts.ts'
 import {
   awaitNotification,
   foundByName,
@@ -20,6 +21,7 @@ import {
   failed,
   having,
   type Member,
+  MNT_DETACH,
   O_NONBLOCK,
   O_RDONLY,
   O_RDWR,
@@ -35,6 +37,9 @@ import { watchNamespace } from '../../fixtures/sensors.ts'
 const PATIENCE_MS = 8000
 /** At the end of its time poll(2) looks once more, and finds what it was never woken for. */
 const NO_TIMEOUT = -1
+
+/** The other way to a descriptor of a queue than mq_open(3): its file in a queue file system. */
+const THROUGH_MOUNT = 'opened through a mount'
 
 export function addDescriptors(mqn: Area): void {
   mqn.comparison('MQN-06', {
@@ -62,6 +67,7 @@ export function addDescriptors(mqn: Area): void {
       const attributes = await mover.try.mq_getattr(queue)
       const wasNonblocking = await mover.try.mq_setattr(queue, O_NONBLOCK)
       const nonblocking = await mover.try.mq_receive(queue)
+      const flagsThen = [await mover.try.mq_getattr(queue), await outer.try.mq_getattr(queue)]
       await mover.try.mq_setattr(queue, 0)
       const polled = await mover.try.poll(queue, POLLIN | POLLOUT, 0)
       const registered = await mover.try.mq_notify(queue, 0)
@@ -92,6 +98,7 @@ export function addDescriptors(mqn: Area): void {
         attributes,
         wasNonblocking,
         nonblocking,
+        flagsThen,
         polled,
         registered,
         unregistered,
@@ -214,7 +221,12 @@ export function addDescriptors(mqn: Area): void {
       const seen = {
         namespace,
         attributes: await holder.try.mq_getattr(queue),
+        // Behind the one that is there, up to the last for which there is room.
+        sentBehind: await sender.try.mq_send(queue, 'behind'),
+        sentTooMany: await sender.try.mq_send(queue, 'too many'),
+        full: await holder.try.mq_getattr(queue),
         received: await holder.try.mq_receive(queue),
+        receivedBehind: await holder.try.mq_receive(queue),
         sent: await sender.try.mq_send(queue, 'after'),
         polled: await holder.try.poll(queue, POLLIN | POLLOUT, 0),
         receivedAgain: await holder.try.mq_receive(queue),
@@ -237,13 +249,16 @@ export function addDescriptors(mqn: Area): void {
     source: ['namespaces(7) "Namespace lifetime"', 'ipc/mqueue.c: mq_init_ns, mq_put_mnt'],
     needs: ['POSIX_MQUEUE', 'CAP_SYS_ADMIN'],
     since: '2.6.30',
-    variants: ['held open', 'registered for notification', 'received from'],
+    variants: ['held open', THROUGH_MOUNT, 'registered for notification', 'received from'],
     arms: { treatment: 'only the descriptor is left', control: 'an nsfd is held too' },
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
       const holder = await outer.spawn('holder')
       await holder.unshare(CLONE.NEWIPC)
-      const queue = await holder.mq_create(fresh.name(), NEW_QUEUE)
+      const name = fresh.name()
+      const created = await holder.mq_create(name, NEW_QUEUE)
+      const queue = variant === THROUGH_MOUNT ? await openThroughMount(holder, name) : created
+      if (queue !== created) await holder.close(created)
       const watch = await watchNamespace(outer, holder)
       if (arm === 'control') await holder.open('/proc/self/ns/ipc', O_RDONLY)
       if (variant === 'registered for notification') await holder.mq_notify(queue, 0)
@@ -393,6 +408,16 @@ export function addDescriptors(mqn: Area): void {
   })
 }
 
+/** A descriptor of a queue from open(2) on its file in a queue file system, which is mounted for that long. */
+async function openThroughMount(holder: Member, name: string): Promise<number> {
+  await unshareMounts(holder)
+  const [place = ''] = await makePlaces(holder, 'queues')
+  await mountQueues(holder, place)
+  const queue = await holder.open(`${place}${name}`, O_RDWR)
+  await holder.umount(place, MNT_DETACH)
+  return queue
+}
+
 /** A process that holds the descriptor and is, by the cell's variant, in another IPC namespace (or not, in the control arm). */
 async function moved({ outer, arm, flags, variant }: ComparisonWorld, queue: number): Promise<Member> {
   const kind = arm === 'treatment' ? flags : flags.filter((flag) => flag !== 'NEWIPC')
@@ -414,6 +439,7 @@ const EVERYTHING_WORKS = {
   attributes: { flags: 0, maxmsg: 1, msgsize: 64, curmsgs: 0 },
   wasNonblocking: { flags: 0, maxmsg: 1, msgsize: 64, curmsgs: 0 },
   nonblocking: EAGAIN,
+  flagsThen: [having({ flags: O_NONBLOCK }), having({ flags: O_NONBLOCK })],
   polled: POLLOUT,
   registered: 0,
   unregistered: 0,
@@ -452,7 +478,11 @@ const REOPENED = {
 
 const QUEUE_LIVES = {
   attributes: { flags: 0, maxmsg: 2, msgsize: 64, curmsgs: 1 },
+  sentBehind: 0,
+  sentTooMany: ETIMEDOUT,
+  full: having({ curmsgs: 2 }),
   received: 'before',
+  receivedBehind: 'behind',
   sent: 0,
   polled: POLLIN | POLLOUT,
   receivedAgain: 'after',
