@@ -15,6 +15,7 @@ import {
   SI_MESGQ,
   SIGUSR1,
 } from '../../fixtures/rules.ts'
+import { withThread } from '../../fixtures/threads.ts'
 import { overflowIds, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
 
 /** An id inside a user namespace that is nobody's id outside. */
@@ -24,6 +25,8 @@ const SHIFTED = 300
 const SIGEV_THREAD = 'unshare after registering with SIGEV_THREAD'
 /** unshare(CLONE_NEWPID) moves the next children, not the caller. */
 const ABOUT_TO_CLONE = 'reader whose children will be in another one'
+/** A thread that is not the leader closes, in an IPC namespace to which it went alone. */
+const THREAD_ELSEWHERE = 'a duplicate, by another thread that has left'
 /** What is to come on the socket, up to its last byte: that tells what happened. */
 const COOKIE = 'c'.repeat(31)
 /** NOTIFY_WOKENUP (include/linux/mqueue.h of the kernel: a message came). */
@@ -157,7 +160,7 @@ export function addNotification(mqn: Area): void {
     says: 'the registrant gives its registration up by mq_notify(3) of no event or by closing any descriptor of the queue, from whichever IPC namespace, or by its end; nobody else does, not one of the same pid in another pid namespace',
     source: ['mq_notify(3)', 'ipc/mqueue.c: mqueue_flush_file, do_mq_notify'],
     needs: ['POSIX_MQUEUE', 'mq_notify', 'PID_NS'],
-    variants: ['a duplicate', 'another open', 'the end of the process', 'no event'],
+    variants: ['a duplicate', 'another open', 'the end of the process', 'no event', THREAD_ELSEWHERE],
     flags: 'with NEWIPC',
     arms: { treatment: 'by the registrant', control: 'by other processes' },
     async experiment({ outer, arm, flags, variant, fresh }) {
@@ -166,17 +169,30 @@ export function addNotification(mqn: Area): void {
       const second = await outer.mq_open(name, O_RDWR)
       const keep = [queue, second]
       // Each the first process of a pid namespace of its own: one pid means both.
-      const registrant = await outer.spawn('registrant', [...flags, 'NEWPID'], { keep })
+      const registrant = await outer.spawn(
+        'registrant',
+        variant === THREAD_ELSEWHERE ? [] : [...flags, 'NEWPID'],
+        { keep },
+      )
       const namesake = await outer.spawn('namesake', [...flags, 'NEWPID'], { keep })
       const other = await outer.spawn('other process', flags, { keep })
       const neighbour = await outer.spawn('neighbour', [], { keep: [queue] })
-      const registered = await registrant.try.mq_notify(queue, SIGUSR1)
+      const thread =
+        variant === THREAD_ELSEWHERE ? await withThread(registrant, 'registrant’s thread') : undefined
+      // The thread’s program is a new one, which has to open the queue; it does before it leaves.
+      const threads = await thread?.mq_open(name, O_RDWR)
+      await thread?.unshare(CLONE.NEWIPC)
+      const registered = await registrant.try.mq_notify(threads ?? queue, SIGUSR1)
       const before = await neighbour.try.mq_notify(queue, 0)
-      for (const closer of arm === 'treatment' ? [registrant] : [other, namesake])
-        if (variant === 'a duplicate') await closer.close(await closer.dup(queue))
-        else if (variant === 'another open') await closer.close(second)
-        else if (variant === 'no event') await closer.mq_notify_remove(queue)
-        else await closer.exitAndReap()
+      if (arm === 'treatment' && thread && threads !== undefined)
+        await thread.close(await thread.dup(threads))
+      else
+        for (const closer of arm === 'treatment' ? [registrant] : [other, namesake])
+          if (variant === 'a duplicate' || variant === THREAD_ELSEWHERE)
+            await closer.close(await closer.dup(queue))
+          else if (variant === 'another open') await closer.close(second)
+          else if (variant === 'no event') await closer.mq_notify_remove(queue)
+          else await closer.exitAndReap()
       return { registered, before, after: await neighbour.try.mq_notify(queue, 0) }
     },
     treatment: () => ({ registered: 0, before: EBUSY, after: 0 }),
