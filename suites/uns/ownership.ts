@@ -50,6 +50,8 @@ const ORDERS: Readonly<Record<string, { steps: readonly (readonly Flag[])[]; own
 
 /** Ids inside the viewer's map; outside they are fresh users. */
 const INSIDE = { creator: 100, group: 101 }
+/** The one of them that a user namespace below maps on. */
+const BELOW = { group: 500 }
 
 /** Root of a user namespace who is not root outside it. */
 const ANOTHER_ROOT = 'root who is another user outside'
@@ -118,6 +120,7 @@ export function addOwnership(uns: Area): void {
       else if (family.kind === 'sem') await outer.semctlSet(id, set)
       else await outer.shmctlSet(id, set)
       const map = [
+        [0, 0, 1],
         [INSIDE.creator, creator, 1],
         [INSIDE.group, group, 1],
         [INSIDE.group + 1, ownersGroup, 1],
@@ -129,6 +132,11 @@ export function addOwnership(uns: Area): void {
       // To whom nobody is mapped at all.
       const stranger =
         arm === 'treatment' ? await spawnInUserNamespace(outer, 'viewer without maps', [], []) : viewer
+      // Below the first one, where only the creator's group is mapped, and by yet another number.
+      const below =
+        arm === 'treatment'
+          ? await spawnInUserNamespace(viewer, 'viewer below', [], [[BELOW.group, INSIDE.group, 1]])
+          : viewer
       const by = variant.endsWith('any mode') ? 'index, any mode' : variant.endsWith('index') ? 'index' : 'id'
       // The first object of a fresh namespace has index 0.
       const shownTo = async (member: Member): Promise<unknown> => {
@@ -142,6 +150,7 @@ export function addOwnership(uns: Area): void {
         overflow: await overflowIds(outer),
         shown: await shownTo(viewer),
         shownUnmapped: await shownTo(stranger),
+        shownBelow: await shownTo(below),
       }
     },
     treatment: ({ overflow }) => ({
@@ -152,8 +161,9 @@ export function addOwnership(uns: Area): void {
         cgid: INSIDE.group,
       },
       shownUnmapped: { uid: overflow.uid, gid: overflow.gid, cuid: overflow.uid, cgid: overflow.gid },
+      shownBelow: { uid: overflow.uid, gid: overflow.gid, cuid: overflow.uid, cgid: BELOW.group },
     }),
-    control: ({ numbers }) => ({ shown: numbers, shownUnmapped: numbers }),
+    control: ({ numbers }) => ({ shown: numbers, shownUnmapped: numbers, shownBelow: numbers }),
   })
 
   uns.comparison('UNS-06', {
