@@ -5,14 +5,18 @@ import { whetherMade } from '../../fixtures/outcomes.ts'
 import {
   type Area,
   CLONE,
+  type ComparisonWorld,
   cloneBits,
   differs,
   EINVAL,
   ENOSPC,
+  type Failure,
   type Flag,
   failed,
+  having,
   IPC_CREAT,
   IPC_EXCL,
+  type Member,
   NS_GET_PARENT,
   O_CREAT,
   O_EXCL,
@@ -23,9 +27,12 @@ import {
   SIGCHLD,
   THREAD_BITS,
 } from '../../fixtures/rules.ts'
+import { watchNamespace } from '../../fixtures/sensors.ts'
 import { withThread } from '../../fixtures/threads.ts'
+import { becomeMappedRoot } from '../../harness/ways/user-map.ts'
 import { execAsAnother } from './set-user-id.ts'
 
+const DEEP = '300 deep'
 const SET_USER_ID = 'a set-user-id program'
 /** The new user namespace is made first, and with it credentials that a failure throws away. */
 const WITH_NEWUSER = 'with CLONE_NEWUSER'
@@ -223,8 +230,14 @@ export function creationRules(ent: Area): void {
     source: ['ipc/namespace.c: create_ipc_ns', 'NS_GET_PARENT(2const)'],
     needs: ['NS_GET_USERNS', 'USER_NS'],
     since: '2.6.19',
-    arms: { treatment: 'IPC namespaces, 100 deep', control: 'the parent of a user namespace' },
-    async experiment({ outer, arm, enter }) {
+    variants: ['each looked at', DEEP],
+    // For watching namespaces end.
+    variantNeeds: { [DEEP]: ['POSIX_MQUEUE', 'CAP_SYS_ADMIN'] },
+    arms: { treatment: 'IPC namespaces', control: 'user namespaces, which have a parent' },
+    async experiment(world) {
+      const { outer, arm, variant, enter } = world
+      if (variant === DEEP)
+        return { depth: arm === 'treatment' ? await ipcDepth(world) : await userDepth(outer) }
       if (arm === 'control') {
         const inside = await enter('inside', { flags: ['NEWUSER'] })
         const nsfd = await nsfdOf(outer, inside, 'NEWUSER')
@@ -255,8 +268,13 @@ export function creationRules(ent: Area): void {
       }
       return { refused, inUserNamespaces, moved, parent }
     },
-    treatment: () => ({ refused: [], inUserNamespaces: [0, 0, 0, 0, 0], moved: 100, parent: EINVAL }),
-    control: () => ({ parent: 'number' }),
+    treatment: (_seen, { variant }) =>
+      variant === DEEP
+        ? { depth: { reached: 300, refused: 'no' } }
+        : { refused: [], inUserNamespaces: [0, 0, 0, 0, 0], moved: 100, parent: EINVAL },
+    control: (_seen, { variant }) =>
+      // user_namespaces(7): 32 nested levels at most.
+      variant === DEEP ? { depth: having({ refused: ENOSPC }) } : { parent: 'number' },
   })
 
   ent.comparison('ENT-16', {
@@ -312,6 +330,38 @@ export function creationRules(ent: Area): void {
     reason:
       'needs kernels built without one of them, where the other family’s rules are what says it; "ipcns kernel matrix" boots both',
   })
+}
+
+/** Unshares again and again; what was left is seen destroyed now and then, so that few wait for it at a time. */
+async function ipcDepth(world: ComparisonWorld): Promise<Depth> {
+  const caller = await world.outer.spawn('caller')
+  const watch = await watchNamespace(world.outer, caller)
+  for (let reached = 0; reached < 300; reached += 1) {
+    const returned = await caller.try.unshare(CLONE.NEWIPC)
+    if (failed(returned)) return { reached, refused: returned }
+    if (reached % 50 === 49) await watch.seeTwinDie(world)
+  }
+  return { reached: 300, refused: 'no' }
+}
+
+/** The same with user namespaces, in each of which the caller is root. */
+async function userDepth(outer: Member): Promise<Depth> {
+  const caller = await outer.spawn('caller')
+  let [uid, gid] = [await caller.geteuid(), await caller.getegid()]
+  for (let reached = 0; reached < 300; reached += 1) {
+    const returned = await caller.try.unshare(CLONE.NEWUSER)
+    if (failed(returned)) return { reached, refused: returned }
+    await becomeMappedRoot(caller, uid, gid)
+    uid = 0
+    gid = 0
+  }
+  return { reached: 300, refused: 'no' }
+}
+
+/** How many namespaces came one from another, and the errno that ended it. */
+interface Depth {
+  reached: number
+  refused: 'no' | Failure
 }
 
 /** What ran, and every child and thread where the experiment makes them and looks for a queue, too. */
