@@ -168,31 +168,24 @@ export function addNotification(mqn: Area): void {
       const queue = await outer.mq_create(name, NEW_QUEUE)
       const second = await outer.mq_open(name, O_RDWR)
       const keep = [queue, second]
-      // Each the first process of a pid namespace of its own: one pid means both.
-      const registrant = await outer.spawn(
-        'registrant',
-        variant === THREAD_ELSEWHERE ? [] : [...flags, 'NEWPID'],
-        { keep },
-      )
+      // Each the first process of a pid namespace of its own: one pid means both. Where a thread is to leave, the
+      // process stays at home: execve(2), which it takes to have threads, closes the queue, to be opened again.
+      const kind: Flag[] = variant === THREAD_ELSEWHERE ? [] : [...flags, 'NEWPID']
+      const registrant = await outer.spawn('registrant', kind, { keep })
       const namesake = await outer.spawn('namesake', [...flags, 'NEWPID'], { keep })
       const other = await outer.spawn('other process', flags, { keep })
       const neighbour = await outer.spawn('neighbour', [], { keep: [queue] })
       const thread =
         variant === THREAD_ELSEWHERE ? await withThread(registrant, 'registrant’s thread') : undefined
-      // The thread’s program is a new one, which has to open the queue; it does before it leaves.
-      const threads = await thread?.mq_open(name, O_RDWR)
+      const held = thread ? await thread.mq_open(name, O_RDWR) : queue
       await thread?.unshare(CLONE.NEWIPC)
-      const registered = await registrant.try.mq_notify(threads ?? queue, SIGUSR1)
+      const registered = await registrant.try.mq_notify(held, SIGUSR1)
       const before = await neighbour.try.mq_notify(queue, 0)
-      if (arm === 'treatment' && thread && threads !== undefined)
-        await thread.close(await thread.dup(threads))
-      else
-        for (const closer of arm === 'treatment' ? [registrant] : [other, namesake])
-          if (variant === 'a duplicate' || variant === THREAD_ELSEWHERE)
-            await closer.close(await closer.dup(queue))
-          else if (variant === 'another open') await closer.close(second)
-          else if (variant === 'no event') await closer.mq_notify_remove(queue)
-          else await closer.exitAndReap()
+      for (const closer of arm === 'treatment' ? [thread ?? registrant] : [other, namesake])
+        if (variant === 'another open') await closer.close(second)
+        else if (variant === 'no event') await closer.mq_notify_remove(queue)
+        else if (variant === 'the end of the process') await closer.exitAndReap()
+        else await closer.close(await closer.dup(arm === 'treatment' ? held : queue))
       return { registered, before, after: await neighbour.try.mq_notify(queue, 0) }
     },
     treatment: () => ({ registered: 0, before: EBUSY, after: 0 }),
