@@ -93,8 +93,8 @@ export interface MemberActions {
   spawn(name: string, flags?: readonly Flag[], options?: SpawnOptions): Promise<Member>
   /** Like `spawn`, but a refusal is an observation. */
   trySpawn(name: string, flags?: readonly Flag[], options?: SpawnOptions): Promise<Outcome<Member>>
-  /** Ends the member by SIGKILL and reaps it through its creator. */
-  killAndReap(): Promise<void>
+  /** Ends the member by SIGKILL, or by another signal that kills it, and reaps it through its creator. */
+  killAndReap(signal?: number): Promise<void>
   /** Ends the member by exit(2) and reaps it through its creator. */
   exitAndReap(): Promise<void>
   /** Becomes a freshly started program with one further thread for each name; gives those threads. */
@@ -245,9 +245,10 @@ class MemberCore {
     return child
   }
 
-  async killAndReap(): Promise<void> {
-    await this.#reap(() => this.process.creator?.must('killChild', [this.pid]))
-    this.record.remark(this.name, 'killed and reaped', '')
+  async killAndReap(signal?: number): Promise<void> {
+    const more = signal === undefined ? [] : [signal]
+    await this.#reap(() => this.process.creator?.must('killChild', [this.pid, ...more]))
+    this.record.remark(this.name, ['killed', ...more, 'and reaped'].join(' '), '')
   }
 
   async exitAndReap(): Promise<void> {

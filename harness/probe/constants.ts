@@ -111,6 +111,7 @@ export const SIGCONT = 18
 export const SIGSTOP = 19
 export const SIGIO = 29
 export const SI_USER = 0
+export const SI_QUEUE = -1
 export const SI_MESGQ = -3
 
 // wait.h

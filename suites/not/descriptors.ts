@@ -3,10 +3,14 @@ import { connected, withDirectory } from '../../fixtures/meeting.ts'
 import { ok } from '../../fixtures/outcomes.ts'
 import {
   type Area,
+  type ComparisonWorld,
   EAGAIN,
   ECONNREFUSED,
   EINVAL,
+  ENOENT,
+  ENOSYS,
   failed,
+  type Member,
   O_CREAT,
   O_EXCL,
   O_NONBLOCK,
@@ -79,14 +83,22 @@ export function addDescriptorRules(not: Area): void {
         await server.sendDescriptor(sender, other)
         const pair = await client.receiveDescriptor(receiver)
         await client.write(pair, 'by pair')
-        return { byPath: ok(byPath), heard, nobody, byName, byPair: await server.read(one) }
+        const byPair = await server.read(one)
+        // The kernel finds the socket of a datagram in another place than that of a connection.
+        const otherTypes: Record<string, unknown> = {}
+        for (const type of OTHER_TYPES)
+          otherTypes[type] = {
+            byPath: await meeting(server, client, `${directory}/${type}`, type),
+            byName: await meeting(server, client, `@${world.fresh.name().slice(1)}`, type),
+          }
+        return { byPath: ok(byPath), heard, nobody, byName, byPair, ...otherTypes }
       }),
     shared: (_, { relation }) => sockets(relation.net === 'same'),
     isolated: (_, { relation }) => sockets(relation.net === 'same'),
   })
 
   not.visibility('NOT-06', {
-    says: 'descriptors work on in any IPC namespace: memfd, eventfd',
+    says: 'descriptors work on in any IPC namespace, for who made them and for who got them: memfd, eventfd',
     source: ['memfd_create(2)', 'eventfd(2)', 'ipc_namespaces(7) (what it isolates)'],
     experiment: (world) =>
       withDirectory(async (directory) => {
@@ -109,7 +121,25 @@ export function addDescriptorRules(not: Area): void {
         await giver.write(event, '\u0005\0\0\0\0\0\0\0')
         const signalled = await taker.poll(takersEvent, POLLIN, 0)
         const count = await taker.try.read(takersEvent, 8)
-        return { atFirst, written, silent, signalled, count }
+        // And back: what was written by the one who did not make it.
+        await taker.write(takersMemory, ', and more')
+        await giver.lseek(memory, 0)
+        const writtenBack = await giver.try.read(memory)
+        const silentAgain = await giver.poll(event, POLLIN, 0)
+        await taker.write(takersEvent, '\u0003\0\0\0\0\0\0\0')
+        const signalledBack = await giver.poll(event, POLLIN, 0)
+        const countBack = signalledBack === POLLIN ? await giver.try.read(event, 8) : 'not signalled'
+        return {
+          atFirst,
+          written,
+          silent,
+          signalled,
+          count,
+          writtenBack,
+          silentAgain,
+          signalledBack,
+          countBack,
+        }
       }),
     shared: () => DESCRIPTORS,
     isolated: () => DESCRIPTORS,
@@ -121,7 +151,8 @@ export function addDescriptorRules(not: Area): void {
     flags: 'with NEWIPC',
     via: SYSTEM_CALL_WAYS,
     arms: { treatment: 'one mapping, inherited', control: 'a mapping of each process’s own' },
-    async experiment({ outer, enter, arm }) {
+    async experiment(world) {
+      const { outer, enter, arm, flags } = world
       const owner = await outer.spawn('owner')
       const address = await owner.mmapShared(-1, 4096)
       await owner.writeWord(address, 1)
@@ -130,12 +161,28 @@ export function addDescriptorRules(not: Area): void {
       if (arm === 'control') await heir.writeWord(place, 1)
       await owner.writeWord(address, 7)
       const seen = await heir.readWord(place)
+      // Other words of the same memory are mutexes with priority inheritance: such a word holds its owner's tid,
+      // which is nobody's in another pid namespace.
+      const mutexes = flags.includes('NEWPID')
+        ? NOT_TRIED
+        : await inheritingMutexes(world, owner, heir, address, place)
       const waiting = await heir.block.futexWait(place, seen, 50_000)
       const woken = await owner.futexWake(address, 1)
-      return { seen, woken, wait: await waiting.within(arm === 'treatment' ? 5000 : 50) }
+      const wait = await waiting.within(arm === 'treatment' ? 5000 : 50)
+      return { seen, woken, wait, mutexes }
     },
-    treatment: () => ({ seen: 7, woken: 1, wait: 0 }),
-    control: () => ({ seen: 1, woken: 0, wait: 'blocked' }),
+    treatment: ({ mutexes }) => ({
+      seen: 7,
+      woken: 1,
+      wait: 0,
+      mutexes: mutexes === NOT_TRIED ? NOT_TRIED : { tried: EAGAIN, waited: 'blocked', given: 0, got: 0 },
+    }),
+    control: ({ mutexes }) => ({
+      seen: 1,
+      woken: 0,
+      wait: 'blocked',
+      mutexes: mutexes === NOT_TRIED ? NOT_TRIED : { tried: 0, given: 0, got: 0 },
+    }),
   })
 
   not.visibility('NOT-08', {
@@ -194,21 +241,77 @@ const PIPES = {
   byPipe: 'by pipe',
 }
 
+const NOT_TRIED = 'not tried'
+
+/** Both sides lock two mutexes, `owner` first: the other one only tries the first and waits for the second. */
+async function inheritingMutexes(
+  { arm, note }: ComparisonWorld,
+  owner: Member,
+  heir: Member,
+  owners: number,
+  heirs: number,
+): Promise<unknown> {
+  const [first, second] = [64, 128]
+  const locked = await owner.try.futexLockPi(owners + first)
+  if (locked === ENOSYS) {
+    note('futexes have no priority inheritance (ENOSYS)')
+    return NOT_TRIED
+  }
+  await owner.futexLockPi(owners + second)
+  const tried = await heir.try.futexTrylockPi(heirs + first)
+  const waiting = await heir.block.futexLockPi(heirs + second)
+  // Seen to wait, or it has just not told yet that it need not: only for the treatment a difference.
+  const waited = arm === 'treatment' ? { waited: waiting.state() } : {}
+  const given = await owner.try.futexUnlockPi(owners + second)
+  return { tried, ...waited, given, got: await waiting.within(5000) }
+}
+
 const DESCRIPTORS = {
   atFirst: '',
   written: 'in memory',
   silent: 0,
   signalled: POLLIN,
   count: '\u0005\0\0\0\0\0\0\0',
+  writtenBack: 'in memory, and more',
+  silentAgain: 0,
+  signalledBack: POLLIN,
+  countBack: '\u0003\0\0\0\0\0\0\0',
+}
+
+/** The types of UNIX sockets besides streams. */
+const OTHER_TYPES = ['datagram', 'packets'] as const
+
+/** A client looks for a socket of that address before there is one and afterwards, and what it says there. */
+async function meeting(
+  server: Member,
+  client: Member,
+  address: string,
+  type: (typeof OTHER_TYPES)[number],
+): Promise<unknown> {
+  const nobody = ok(await client.try.connectUnix(address, type))
+  const bound = await server.listenUnix(address, type)
+  const met = await client.try.connectUnix(address, type)
+  if (failed(met)) return { nobody, met }
+  const sent = await client.try.write(met, 'a message')
+  const incoming = type === 'datagram' ? bound : await server.accept(bound)
+  const came = await server.poll(incoming, POLLIN, 0)
+  return { nobody, met: 'ok', sent, heard: came === POLLIN ? await server.try.read(incoming) : 'nothing' }
 }
 
 function sockets(sameNet: boolean): Readonly<Record<string, unknown>> {
+  const met = { met: 'ok', sent: 'a message'.length, heard: 'a message' }
+  const otherType = {
+    byPath: { nobody: ENOENT, ...met },
+    byName: sameNet ? { nobody: ECONNREFUSED, ...met } : { nobody: ECONNREFUSED, met: ECONNREFUSED },
+  }
   return {
     byPath: 'ok',
     heard: 'by path',
     nobody: ECONNREFUSED,
     byName: sameNet ? 'ok' : ECONNREFUSED,
     byPair: 'by pair',
+    datagram: otherType,
+    packets: otherType,
   }
 }
 

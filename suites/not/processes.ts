@@ -13,6 +13,7 @@ import {
   EPERM,
   ESRCH,
   Failure,
+  type Flag,
   failed,
   IPC_CREAT,
   type Member,
@@ -29,6 +30,7 @@ import {
   type Relation,
   RLIMIT_MEMLOCK,
   RLIMIT_MSGQUEUE,
+  SI_QUEUE,
   SI_USER,
   SIGUSR1,
   USER_KEYRING,
@@ -78,10 +80,12 @@ async function behindFreshTmpfs<Value>(
 
 export function addProcessRules(not: Area): void {
   not.visibility('NOT-03', {
-    says: 'signals to a process, to its process group and by a pidfd reach processes of other IPC namespaces; only a pid namespace hides them',
+    says: 'signals to a process, to its process group, to its thread, with a value and by a pidfd reach processes of other IPC namespaces; only a pid namespace hides them',
     source: [
       'signal(7)',
       'kill(2)',
+      'sigqueue(3)',
+      'tgkill(2)',
       'pidfd_send_signal(2)',
       'pid_namespaces(7)',
       'ipc_namespaces(7) (what it isolates)',
@@ -101,9 +105,26 @@ export function addProcessRules(not: Area): void {
         const received = await target.try.sigtimedwait([SIGUSR1], seesPids(relation) ? 5000 : 0)
         return failed(received) ? received : { signal: received.signal, code: received.code }
       }
+      const receiveSignal = async () => {
+        const received = await target.try.sigtimedwait([SIGUSR1], 5000)
+        return failed(received) ? received : received.signal
+      }
+      const receiveValue = async () => {
+        const received = await target.try.sigtimedwait([SIGUSR1], 5000)
+        return failed(received) ? received : { code: received.code, value: received.value }
+      }
       const received = await receive()
       const otherwise = seesPids(relation)
         ? {
+            withValue: {
+              sent: await observer.try.sigqueue(pid, SIGUSR1, 4711),
+              received: await receiveValue(),
+            },
+            toThread: {
+              sent: await observer.try.tgkill(pid, pid, SIGUSR1),
+              // Its code is made SI_USER by one libc and left SI_TKILL by another.
+              received: await receiveSignal(),
+            },
             toGroup: { sent: await observer.try.kill(-pid, SIGUSR1), received: await receive() },
             byPidfd: (await signalsByPidfd(world))
               ? { sent: await sendByPidfd(observer, pid), received: await receive() }
@@ -192,7 +213,7 @@ export function addProcessRules(not: Area): void {
   })
 
   not.visibility('NOT-10', {
-    says: 'ptrace, process_vm_readv, /proc/PID/mem and pidfd_getfd reach processes of other IPC namespaces, as far as credentials allow',
+    says: 'ptrace, process_vm_readv, /proc/PID/mem (to read and to write) and pidfd_getfd reach processes of other IPC namespaces, as far as credentials allow',
     source: ['ptrace(2)', 'process_vm_readv(2)', 'proc(5) /proc/[pid]/mem', 'pidfd_getfd(2)'],
     needs: ['CAP_SYS_PTRACE', 'ptrace', 'pidfd_getfd'],
     // What a pid namespace hides is told by NOT-03.
@@ -213,16 +234,20 @@ export function addProcessRules(not: Area): void {
         await tracer.lseek(file, address)
         memFile = await tracer.try.read(file, 9)
       }
+      // Not every kernel has a /proc/PID/mem that can be written: tried on oneself first.
+      const own = await changeByFile(tracer, tracer, 'self')
+      if (own.read !== CHANGED) world.note('a process cannot write its own memory by /proc/self/mem')
+      const changed = own.read === CHANGED ? await changeByFile(tracer, target, String(pid)) : 'not possible'
       const [, writer] = await target.pipe()
       const pidfd = await tracer.pidfd_open(pid)
       const descriptor = ok(await tracer.try.pidfd_getfd(pidfd, writer))
       const seized = ok(await tracer.try.ptrace(PTRACE_SEIZE, pid))
       await tracer.exitAndReap()
       await target.exitAndReap()
-      return { vmRead, memFile, descriptor, seized }
+      return { vmRead, memFile, changed, descriptor, seized }
     },
-    shared: (_seen, world) => tracing(world),
-    isolated: (_seen, world) => tracing(world),
+    shared: ({ changed }, world) => tracing(world, changed),
+    isolated: ({ changed }, world) => tracing(world, changed),
   })
 
   not.comparison('NOT-12', {
@@ -270,7 +295,7 @@ export function addProcessRules(not: Area): void {
     needs: ['UTS_NS', 'UTS_SYSCTL', 'sethostname'],
     flags: 'with NEWIPC',
     arms: { treatment: 'a new IPC namespace', control: 'a new UTS namespace too' },
-    async experiment({ outer, enter, arm, flags }) {
+    async experiment({ outer, enter, arm, flags, note }) {
       // In a UTS namespace of its own: the name of the machine is not for trying things out.
       const host = await outer.spawn('host', ['NEWUTS'])
       await host.sethostname('before')
@@ -281,6 +306,14 @@ export function addProcessRules(not: Area): void {
           ...(arm === 'control' ? ['NEWUTS' as const] : []),
         ],
       })
+      // What one flag leaves alone, two together might not.
+      const others: Member[] = []
+      for (const flag of BESIDE) {
+        const both: Flag[] = ['NEWIPC', flag, ...(arm === 'control' ? (['NEWUTS'] as const) : [])]
+        const other = await host.trySpawn(`child with ${flag}`, both)
+        if (failed(other)) note(`clone with NEWIPC and ${flag} is refused here (${other.errno})`)
+        else others.push(other)
+      }
       const atFirst = await child.readFile('/proc/sys/kernel/hostname')
       await host.sethostname('changed')
       await host.writeFile('/proc/sys/kernel/domainname', 'changed.example')
@@ -288,19 +321,58 @@ export function addProcessRules(not: Area): void {
         await child.readFile('/proc/sys/kernel/hostname'),
         await child.readFile('/proc/sys/kernel/domainname'),
       ]
-      const others = ['osrelease', 'ngroups_max', 'threads-max', 'random/boot_id']
+      const beside: Record<string, boolean> = {}
+      for (const other of others)
+        beside[other.name] = (await other.readFile('/proc/sys/kernel/hostname')).startsWith('changed')
+      const files = ['osrelease', 'ngroups_max', 'threads-max', 'random/boot_id']
       const alike = await Promise.all(
-        others.map(
+        files.map(
           async (name) =>
             (await child.readFile(`/proc/sys/kernel/${name}`)) ===
             (await outer.readFile(`/proc/sys/kernel/${name}`)),
         ),
       )
-      return { atFirst, changed: seen.map((name) => name.startsWith('changed')), alike }
+      return { atFirst, changed: seen.map((name) => name.startsWith('changed')), beside, alike }
     },
-    treatment: () => ({ atFirst: 'before\n', changed: [true, true], alike: [true, true, true, true] }),
-    control: () => ({ atFirst: 'before\n', changed: [false, false], alike: [true, true, true, true] }),
+    treatment: ({ beside }) => hostNames(true, beside),
+    control: ({ beside }) => hostNames(false, beside),
   })
+}
+
+/** The flags that go with NEWIPC here, besides those of the cell. */
+const BESIDE: readonly Flag[] = ['NEWNS', 'NEWPID', 'NEWUSER', 'NEWNET', 'NEWCGROUP']
+
+/** Whether a change of the host’s name is seen by the child, and by those made with one flag more. */
+function hostNames(
+  changed: boolean,
+  beside: Readonly<Record<string, boolean>>,
+): Readonly<Record<string, unknown>> {
+  return {
+    atFirst: 'before\n',
+    changed: [changed, changed],
+    beside: Object.fromEntries(Object.keys(beside).map((name) => [name, changed])),
+    alike: [true, true, true, true],
+  }
+}
+
+const BEFORE = 'before '
+const CHANGED = 'changed'
+
+/** Writes into new memory of a process by the file /proc/`entry`/mem; what that process reads there afterwards. */
+async function changeByFile(
+  writer: Member,
+  target: Member,
+  entry: string,
+): Promise<{ opened: unknown; written: unknown; read: unknown }> {
+  const address = await target.mmapShared(-1, 4096)
+  await target.writeMemory(address, BEFORE)
+  const file = await writer.try.open(`/proc/${entry}/mem`, O_RDWR)
+  let written: unknown = file
+  if (!failed(file)) {
+    await writer.lseek(file, address)
+    written = await writer.try.write(file, CHANGED)
+  }
+  return { opened: ok(file), written, read: await target.readMemory(address, 64) }
 }
 
 /** Uses most of a small RLIMIT_MSGQUEUE up with one queue. */
@@ -327,6 +399,8 @@ function signals(pid: number, relation: Relation, byPidfd: unknown): Readonly<Re
     return {
       silent: EAGAIN,
       ...came,
+      withValue: { sent: 0, received: { code: SI_QUEUE, value: 4711 } },
+      toThread: { sent: 0, received: SIGUSR1 },
       toGroup: came,
       byPidfd: byPidfd === 'not possible' ? 'not possible' : came,
     }
@@ -358,8 +432,21 @@ function keys(key: number, relation: Relation): Readonly<Record<string, unknown>
 }
 
 /** A child user namespace has no power over processes outside it; Yama may forbid all tracing. */
-function tracing({ relation }: VisibilityWorld): Readonly<Record<string, unknown>> {
+function tracing({ relation }: VisibilityWorld, changed: unknown): Readonly<Record<string, unknown>> {
+  const judged = (expected: object): object => (changed === 'not possible' ? {} : { changed: expected })
   return relation.user === 'same' || relation.user === 'actor-below'
-    ? { vmRead: oneOf('in memory', ENOSYS), memFile: 'in memory', descriptor: 'ok', seized: 'ok' }
-    : { vmRead: oneOf(EPERM, ENOSYS), memFile: EACCES, descriptor: EPERM, seized: EPERM }
+    ? {
+        vmRead: oneOf('in memory', ENOSYS),
+        memFile: 'in memory',
+        ...judged({ opened: 'ok', written: CHANGED.length, read: CHANGED }),
+        descriptor: 'ok',
+        seized: 'ok',
+      }
+    : {
+        vmRead: oneOf(EPERM, ENOSYS),
+        memFile: EACCES,
+        ...judged({ opened: EACCES, written: EACCES, read: BEFORE }),
+        descriptor: EPERM,
+        seized: EPERM,
+      }
 }

@@ -37,6 +37,12 @@ const AF_NETLINK = 16
 const SOCK_STREAM = 1
 const SOCK_RAW = 3
 const SOCK_NONBLOCK = 0o4000
+/** What a UNIX socket may carry (unix(7)): SOCK_STREAM, SOCK_DGRAM, SOCK_SEQPACKET. */
+const UNIX_TYPES = { stream: SOCK_STREAM, datagram: 2, packets: 5 } as const
+
+/** Type of a UNIX socket. */
+export type UnixType = keyof typeof UNIX_TYPES
+
 const SCM_RIGHTS = 1
 const SOL_SOCKET = 1
 const MSG_NOSIGNAL = 0x4000
@@ -93,17 +99,17 @@ export const descriptorOperations = {
     libc.socketpair(AF_UNIX, SOCK_STREAM, 0, ends)
     return [ends.readInt32LE(0), ends.readInt32LE(4)]
   },
-  /** socket(2), bind(2) and listen(2) on a path, or on an abstract name written with @. */
-  listenUnix: (path: string): number => {
-    const socket = libc.socket(AF_UNIX, SOCK_STREAM, 0)
+  /** socket(2), bind(2) and (but for datagrams) listen(2) on a path, or on an abstract name written with @. */
+  listenUnix: (path: string, type: UnixType = 'stream'): number => {
+    const socket = libc.socket(AF_UNIX, UNIX_TYPES[type], 0)
     const address = unixAddress(path)
     libc.bind(socket, address, address.length)
-    libc.listen(socket, 8)
+    if (type !== 'datagram') libc.listen(socket, 8)
     return socket
   },
   /** socket(2) and connect(2) to a path or an abstract name. */
-  connectUnix: (path: string): number => {
-    const socket = libc.socket(AF_UNIX, SOCK_STREAM, 0)
+  connectUnix: (path: string, type: UnixType = 'stream'): number => {
+    const socket = libc.socket(AF_UNIX, UNIX_TYPES[type], 0)
     const address = unixAddress(path)
     libc.connect(socket, address, address.length)
     return socket

@@ -12,6 +12,7 @@ const libc = {
   geteuid: bind<[]>('unsigned int geteuid()'),
   getegid: bind<[]>('unsigned int getegid()'),
   kill: bind<[number, number]>('int kill(int pid, int signal)'),
+  sigqueue: bind<[number, number, number]>('int sigqueue(int pid, int signal, uintptr_t value)'),
   waitpid: bind<[number, Buffer, number]>('int waitpid(int pid, void *status, int options)'),
   setsid: bind<[]>('int setsid()'),
   setresuid: bind<[number, number, number]>('int setresuid(unsigned int r, unsigned int e, unsigned int s)'),
@@ -76,12 +77,12 @@ export function forgetEnded(pid: number): void {
 }
 
 /**
- * Kills a child that still runs. One that has ended is reaped instead, and a pid that is no child's any more
+ * Kills a child that still runs, by a signal that ends it. One that has ended is reaped instead, and a pid that is no child's any more
  * is left alone: it may be anybody's by now. Throws ECHILD for that.
  */
-function killChild(pid: number): number {
+function killChild(pid: number, signal = SIGKILL): number {
   const found = waitpid(pid, WNOHANG)
-  if (found.pid === 0 || found.stopped) return libc.kill(pid, SIGKILL)
+  if (found.pid === 0 || found.stopped) return libc.kill(pid, signal)
   reapedEarly.set(pid, found)
   return 0
 }
@@ -144,6 +145,10 @@ export const processOperations = {
   getegid: (): number => libc.getegid(),
   /** kill(2). */
   kill: (pid: number, signal: number): number => libc.kill(pid, signal),
+  /** sigqueue(3): a signal with a value. */
+  sigqueue: (pid: number, signal: number, value: number): number => libc.sigqueue(pid, signal, value),
+  /** tgkill(2): a signal to one thread of a process. */
+  tgkill: (pid: number, tid: number, signal: number): number => syscall('tgkill', pid, tid, signal),
   killChild,
   /** waitpid(2). */
   waitpid: (pid: number, options = 0): ChildStatus => {

@@ -147,6 +147,12 @@ export const segmentOperations = {
     syscall('futex', address, 0, value, timespec(milliseconds), 0, 0),
   /** futex(2) FUTEX_WAKE; gives the number of waiters woken. */
   futexWake: (address: number, waiters: number): number => syscall('futex', address, 1, waiters, 0, 0, 0),
+  /** futex(2) FUTEX_LOCK_PI on a shared word, without limit of time. */
+  futexLockPi: (address: number): number => syscall('futex', address, 6, 0, 0, 0, 0),
+  /** futex(2) FUTEX_UNLOCK_PI. */
+  futexUnlockPi: (address: number): number => syscall('futex', address, 7, 0, 0, 0, 0),
+  /** futex(2) FUTEX_TRYLOCK_PI: EAGAIN where somebody has it. */
+  futexTrylockPi: (address: number): number => syscall('futex', address, 8, 0, 0, 0, 0),
   /** mmap(2), shared; a descriptor of -1 means anonymous memory. */
   mmapShared: (descriptor: number, bytes: number, writable = true): number =>
     libc.mmap(0, bytes, writable ? 3 : 1, descriptor < 0 ? 0x21 : 0x01, descriptor, 0),
