@@ -32,7 +32,7 @@ export default obs
 const ENDS = { treatment: 'the namespace ends', control: 'another member is left' }
 
 obs.comparison('OBS-01', {
-  says: 'memory of segments, messages and semaphores is free again after their namespace’s end, as /proc/meminfo shows',
+  says: 'memory of all segments, of messages and of semaphores is free again after their namespace’s end, as /proc/meminfo shows',
   source: ['proc_meminfo(5)', 'ipc/namespace.c: free_ipc_ns', 'ipc/shm.c: shm_destroy'],
   needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
   since: '2.6.32',
@@ -137,19 +137,21 @@ obs.comparison('OBS-03', {
 })
 
 obs.comparison('OBS-04', {
-  says: 'the RLIMIT_MSGQUEUE bytes of a queue come back with its namespace’s end, unless a descriptor is open: then when that is closed',
+  says: 'the RLIMIT_MSGQUEUE bytes of a queue, empty or not, come back with its namespace’s end, unless a descriptor is open: then when that is closed',
   source: ['getrlimit(2) RLIMIT_MSGQUEUE', 'ipc/mqueue.c: mqueue_evict_inode'],
   needs: ['POSIX_MQUEUE', 'CAP_SETUID', 'CAP_DAC_OVERRIDE'],
   since: '2.6.30',
   arms: { treatment: 'no descriptor is open', control: 'one is open elsewhere' },
+  variants: ['an empty queue', 'a queue with a message'],
   async experiment(world) {
-    const { outer, arm, fresh } = world
+    const { outer, arm, variant, fresh } = world
+    const message = variant === 'a queue with a message' ? 'never received' : undefined
     const uid = fresh.uid()
     const purse = await queuePurse(outer, uid)
     const twinPurse = await queuePurse(outer, fresh.uid())
     const member = await outer.spawn('member', ['NEWIPC'])
     const watch = await watchNamespace(outer, member)
-    await purse.charge(member)
+    await purse.charge(member, message)
     const holder = await member.spawn('holder', [], { outlive: true })
     const queue = arm === 'control' ? await holder.mq_open('/charged', O_RDWR) : undefined
     await holder.unshare(CLONE.NEWIPC)
