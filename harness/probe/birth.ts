@@ -57,6 +57,8 @@ const WITH_SET_TID_BYTES = 80
 const clone3Args = Buffer.alloc(WITH_SET_TID_BYTES)
 const clone3Address = Number(addressOfBuffer(clone3Args))
 const wantedPid = Buffer.alloc(4)
+const pidfdOfChild = Buffer.alloc(4)
+const pidfdAddress = Number(addressOfBuffer(pidfdOfChild))
 const span = limit - LOWEST
 
 /**
@@ -67,7 +69,7 @@ const span = limit - LOWEST
  */
 function forkWith(bits: number): number {
   madvise(LOWEST, span, MADV_DOFORK)
-  return rawClone(cloneNumber, bits, 0, 0, 0, 0)
+  return rawClone(cloneNumber, bits, 0, pidfdAddress, 0, 0)
 }
 
 function forkWithClone3(bytes: number): number {
@@ -136,6 +138,8 @@ export const birthOperations = {
     closeSync(connection)
     return pid
   },
+  /** The pidfd that the latest clone(2) of this probe with CLONE_PIDFD gave. */
+  pidfdOfClone: (): number => pidfdOfChild.readInt32LE(0),
   /**
    * clone(2) or clone3(2) of a child that ends at once, for flags whose acceptance is the question: a child
    * that shares memory must not run a probe. Gives the child's pid.

@@ -23,12 +23,15 @@ import {
   SIGCONT,
   SIGKILL,
   SIGSTOP,
+  SIGTERM,
   SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
 import { type NamespaceWatch, watchNamespace } from '../../fixtures/sensors.ts'
 import { withThread } from '../../fixtures/threads.ts'
 
+const AS_INIT = 'exited as init of a pid namespace'
 const FROM_INITIAL = 'namespace, made from the initial one'
+const BY_SIGTERM = 'namespace, by SIGTERM'
 const WITH_OTHERS = 'namespace, at one moment with four others'
 
 /** State letter of /proc/PID/stat: S sleeping, T stopped, t traced, Z zombie. */
@@ -46,7 +49,7 @@ async function exitUnreaped(member: Member): Promise<void> {
 export function memberRules(lif: Area): void {
   const endings: { id: string; ending: Ending; how: string; more: string[] }[] = [
     { id: 'LIF-01', ending: 'exit', how: 'exits', more: [] },
-    { id: 'LIF-02', ending: 'SIGKILL', how: 'is killed', more: [WITH_OTHERS] },
+    { id: 'LIF-02', ending: 'SIGKILL', how: 'is killed', more: [WITH_OTHERS, BY_SIGTERM] },
   ]
   for (const { id, ending, how, more } of endings)
     lif.comparison(id, {
@@ -63,14 +66,19 @@ export function memberRules(lif: Area): void {
         const [evidence] = world.variant.split(', ')
         const proof = await proofBy(world, evidence as Evidence)
         const home = fromInitial ? await world.initial() : proof.home
-        const members = await inhabit(world, home, proof.flags)
+        // No signal but SIGKILL ends pid 1 of a pid namespace.
+        const bySigterm = world.variant === BY_SIGTERM
+        const flags = bySigterm ? proof.flags.filter((flag) => flag !== 'NEWPID') : proof.flags
+        const members = await inhabit(world, home, flags)
         if (world.arm === 'control') await joinAs('another', home, members[0])
         await proof.begin(members.at(-1) ?? members[0])
         const others = world.variant === WITH_OTHERS ? await fourOthers(world) : NO_OTHERS
         const before = await proof.look()
         // Not one after another: the kernel frees in one go what died since it last did.
         const othersEnd = others.end()
-        for (const member of members.reverse()) await endMembership(member, ending)
+        for (const member of members.reverse())
+          if (bySigterm) await member.killAndReap(SIGTERM)
+          else await endMembership(member, ending)
         await othersEnd
         return {
           before,
@@ -115,15 +123,16 @@ export function memberRules(lif: Area): void {
     needs: ['POSIX_MQUEUE'],
     arms: { treatment: 'the only member is a zombie', control: 'it sleeps' },
     flags: 'with NEWIPC',
-    variants: ['exited', 'killed'],
+    variants: ['exited', 'killed', AS_INIT],
+    variantNeeds: { [AS_INIT]: ['PID_NS'] },
     async experiment(world) {
-      const { outer, enter, arm, variant } = world
-      const member = await enter('member')
+      const { outer, enter, arm, variant, flags } = world
+      const member = await enter('member', variant === AS_INIT ? { flags: [...flags, 'NEWPID'] } : {})
       const pid = await procPid(member)
       const watch = await watchNamespace(outer, member)
       if (arm === 'treatment') {
-        if (variant === 'exited') await exitUnreaped(member)
-        else await outer.kill(member.pid, SIGKILL)
+        if (variant === 'killed') await outer.kill(member.pid, SIGKILL)
+        else await exitUnreaped(member)
       }
       const wanted = arm === 'treatment' ? 'Z' : 'S'
       const is = await world.eventually(

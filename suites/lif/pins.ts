@@ -8,6 +8,7 @@ import {
   failed,
   IPC_CREAT,
   IPC_EXCL,
+  type Member,
   MNT_DETACH,
   MS_BIND,
   makePrivate,
@@ -15,9 +16,14 @@ import {
   O_PATH,
   O_RDONLY,
   O_RDWR,
+  POLLIN,
   SIGKILL,
 } from '../../fixtures/rules.ts'
+import { ofEach, readSysctl, SYSCTLS, withEach } from '../../fixtures/sysctls.ts'
 import { empty, HELD, NOT_HELD, setStage } from './stage.ts'
+
+const BORN_WITH_PIDFD = 'born with the process, reaped'
+const SYSCTLS_SET = 'sysctls'
 
 /** Adds the rules. */
 export function pinRules(lif: Area): void {
@@ -103,27 +109,37 @@ export function pinRules(lif: Area): void {
   })
 
   lif.comparison('LIF-11', {
-    says: 'a pidfd does not keep the IPC namespace of its process, dead or reaped',
-    source: ['pidfd_open(2)', 'namespaces(7) Namespace lifetime'],
+    says: 'a pidfd, of pidfd_open or of clone, does not keep the IPC namespace of its process, dead or reaped',
+    source: ['pidfd_open(2)', 'clone(2) CLONE_PIDFD', 'namespaces(7) Namespace lifetime'],
     needs: ['SYSVIPC', 'POSIX_MQUEUE', 'pidfd'],
     since: '5.3',
     arms: { treatment: 'a pidfd is held', control: 'an nsfd is held as well' },
     flags: 'with NEWIPC',
-    variants: ['reaped', 'zombie'],
+    variants: ['reaped', 'zombie', BORN_WITH_PIDFD],
     async experiment(world) {
-      const { outer, arm, variant } = world
-      const stage = await setStage(world)
+      const { outer, arm, variant, flags } = world
+      const born = variant === BORN_WITH_PIDFD
+      // The holder makes this member: without the flags after which a maker has more to do for its child.
+      const plain = flags.filter((flag) => flag !== 'NEWUSER' && flag !== 'NEWNS')
+      const stage = await setStage(
+        world,
+        born ? (holder) => holder.spawn('member', plain, { bits: CLONE.PIDFD }) : undefined,
+      )
       const { member, holder, watch, furniture } = stage
-      await holder.pidfd_open(member.pid)
+      const pidfd = born ? await holder.pidfdOfClone() : await holder.pidfd_open(member.pid)
+      const ended = await holder.poll(pidfd, POLLIN, 0)
       const nsfd = arm === 'control' ? await nsfdOf(holder, member) : undefined
       if (variant === 'zombie') await outer.kill(member.pid, SIGKILL)
       else await member.killAndReap()
-      if (nsfd === undefined) return { held: await watch.end(world) }
+      // That it is held, and a pidfd of this process, it shows by the death.
+      const ends = [ended, (await holder.poll(pidfd, POLLIN, 5000)) & POLLIN]
+      if (nsfd === undefined) return { ends, held: await watch.end(world) }
       const twin = await watch.seeTwinDie(world)
-      return { twin, held: await watch.look(), objects: await inspectThrough(holder, nsfd, furniture) }
+      const held = await watch.look()
+      return { ends, twin, held, objects: await inspectThrough(holder, nsfd, furniture) }
     },
-    treatment: () => ({ held: 'destroyed' }),
-    control: () => ({ twin: 'destroyed', held: 'alive', objects: 'intact' }),
+    treatment: () => ({ ends: [0, POLLIN], held: 'destroyed' }),
+    control: () => ({ ends: [0, POLLIN], twin: 'destroyed', held: 'alive', objects: 'intact' }),
   })
 
   lif.comparison('LIF-12', {
@@ -193,10 +209,13 @@ export function pinRules(lif: Area): void {
     since: '3.0',
     arms: { treatment: 'entered while it was held', control: 'let go before anybody entered' },
     flags: 'with NEWIPC',
+    variants: ['objects', SYSCTLS_SET],
+    variantNeeds: { [SYSCTLS_SET]: ['SYSVIPC_SYSCTL', 'MQUEUE_SYSCTL', 'writable sysctls'] },
     async experiment(world) {
-      const { arm, fresh } = world
+      const { outer, arm, fresh, variant } = world
       const stage = await setStage(world)
       const { member, holder, watch, furniture } = stage
+      if (variant === SYSCTLS_SET) await setSysctls(await joinAs('administrator', outer, member))
       const key = fresh.key()
       const large = await member.shmget(key, LARGE, IPC_CREAT | IPC_EXCL | 0o600)
       const memory = await member.shmat(large)
@@ -213,6 +232,10 @@ export function pinRules(lif: Area): void {
       const entered = await settler.try.setns(nsfd, CLONE.NEWIPC)
       await settler.close(nsfd)
       await holder.close(nsfd)
+      const sysctls =
+        variant === SYSCTLS_SET
+          ? await withEach(TELLING_SYSCTLS, ({ path }) => readSysctl(settler, path))
+          : {}
       const objects = await furniture.inspect(settler)
       const found = await settler.try.shmget(key, 0, 0)
       const there = failed(found) ? found : await settler.try.shmat(found)
@@ -229,6 +252,7 @@ export function pinRules(lif: Area): void {
       return {
         twin,
         entered,
+        sysctls,
         objects,
         sameId: found === large,
         contents: contents.length === 8 && contents.every(Boolean),
@@ -238,9 +262,10 @@ export function pinRules(lif: Area): void {
         emptied: await watch.end(world),
       }
     },
-    treatment: () => ({
+    treatment: (_, { variant }) => ({
       twin: 'destroyed',
       entered: 0,
+      sysctls: variant === SYSCTLS_SET ? ofEach(TELLING_SYSCTLS, ({ telling: [value] }) => value) : {},
       objects: 'intact',
       sameId: true,
       contents: true,
@@ -251,6 +276,17 @@ export function pinRules(lif: Area): void {
     }),
     control: () => ({ twin: 'destroyed', namespace: 'destroyed' }),
   })
+}
+
+/** Every limit: not what the experiment itself changes or is changed by, and nothing that is constant. */
+const TELLING_SYSCTLS = SYSCTLS.filter(
+  ({ needs, constant }) => !constant && (needs === 'SYSVIPC_SYSCTL' || needs === 'MQUEUE_SYSCTL'),
+)
+
+/** Gives each a value that no new namespace has, as a member, and goes. */
+async function setSysctls(administrator: Member): Promise<void> {
+  for (const { path, telling } of TELLING_SYSCTLS) await administrator.writeFile(path, telling[0])
+  await administrator.killAndReap()
 }
 
 const LARGE = 8 * 1024 * 1024

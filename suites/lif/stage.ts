@@ -11,12 +11,16 @@ export interface Stage {
   furniture: Awaited<ReturnType<typeof furnish>>
 }
 
-/** Sets it, with the member entered in the way and flags of the cell. */
-export async function setStage({ outer, enter, fresh }: ComparisonWorld): Promise<Stage> {
-  const member = await enter('member')
+/** Sets it, with the member entered in the way and flags of the cell, or made by the holder. */
+export async function setStage(
+  { outer, enter, fresh }: ComparisonWorld,
+  makeMember: (holder: Member) => Promise<Member> = () => enter('member'),
+): Promise<Stage> {
+  const holder = await outer.spawn('holder')
+  const member = await makeMember(holder)
   const watch = await watchNamespace(outer, member)
   const furniture = await furnish(member, fresh)
-  return { member, holder: await outer.spawn('holder'), watch, furniture }
+  return { member, holder, watch, furniture }
 }
 
 /** The member dies; then a namespace that nothing holds is seen to die. */
