@@ -1,5 +1,5 @@
 /** When members go: the last one's end is the namespace's end, whichever way it goes, and no earlier one's. */
-import { type Ending, endMembership, joinIpc } from '../../fixtures/leaving.ts'
+import { type Ending, endMembership, joinIpc, WITH_NEWUSER } from '../../fixtures/leaving.ts'
 import {
   EVIDENCE_NEEDS,
   EVIDENCES,
@@ -94,7 +94,7 @@ export function memberRules(lif: Area): void {
       control: ({ others }) => ({ before: 'alive', after: 'alive', others: others.map(() => 'destroyed') }),
     })
 
-  const leaving: readonly Ending[] = ['unshare', 'setns', 'setns by pidfd']
+  const leaving: readonly Ending[] = ['unshare', WITH_NEWUSER, 'setns', 'setns by pidfd']
   lif.comparison('LIF-03', {
     says: 'when the last member leaves by unshare or setns and lives on elsewhere, the IPC namespace and its objects are destroyed',
     source: ['ipc_namespaces(7)', 'namespaces(7)', 'kernel/nsproxy.c: switch_task_namespaces'],
@@ -102,6 +102,9 @@ export function memberRules(lif: Area): void {
     since: '2.6.19',
     arms: { treatment: 'the last one leaves', control: 'another stays' },
     variants: leaving.flatMap((how) => EVIDENCES.map((evidence) => `${how}, ${evidence}`)),
+    variantNeeds: Object.fromEntries(
+      EVIDENCES.map((evidence) => [`${WITH_NEWUSER}, ${evidence}`, ['USER_NS'] as const]),
+    ),
     async experiment(world) {
       const [how, evidence] = world.variant.split(', ') as [Ending, Evidence]
       const proof = await proofBy(world, evidence, 1)
