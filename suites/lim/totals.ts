@@ -1,4 +1,5 @@
 /** LIM-03 to LIM-06: limits on what an IPC namespace holds, and on its segments and semaphore sets. */
+import { giveUp } from '../../fixtures/capabilities.ts'
 import {
   MSGMNI,
   SEMMNI,
@@ -13,12 +14,16 @@ import {
 import {
   type Area,
   E2BIG,
+  EAGAIN,
   EINVAL,
   ENOSPC,
+  EPERM,
+  failed,
   IPC_CREAT,
   IPC_NOWAIT,
   IPC_PRIVATE,
   type Member,
+  SHM_RDONLY,
 } from '../../fixtures/rules.ts'
 import { limitRule } from './rule.ts'
 
@@ -75,18 +80,20 @@ export function totalLimitRules(lim: Area): void {
       }
     },
     treatment: () => ({
-      capacity: 16384,
       sent: 0,
+      enlarged: EPERM,
+      capacity: 16384,
       sems: 2,
       changed: 0,
       twoOperations: E2BIG,
       bytes: 8192,
       attached: 'the text',
+      attachedReadOnly: 'the text',
       moreQueues: ENOSPC,
       moreSets: EINVAL,
       moreSegments: ENOSPC,
     }),
-    control: () => ({ capacity: 10, set: EINVAL, segment: EINVAL }),
+    control: () => ({ sent: EAGAIN, enlarged: EPERM, capacity: 10, set: EINVAL, segment: EINVAL }),
   })
 }
 
@@ -98,6 +105,10 @@ async function use(
   const seen: Record<string, unknown> = {}
   if (typeof queue === 'number') {
     seen.sent = await member.try.msgsnd(queue, 1, 'm'.repeat(100), IPC_NOWAIT)
+    if (seen.sent === 0) await member.msgrcv(queue, 100, 1, IPC_NOWAIT)
+    const powerless = await member.spawn('child without CAP_SYS_RESOURCE')
+    await giveUp(powerless, 'CAP_SYS_RESOURCE')
+    seen.enlarged = await powerless.try.msgctlSet(queue, { uid: 0, gid: 0, mode: 0o600, qbytes: 20_000 })
     seen.capacity = (await member.msgctlStat(queue)).qbytes
   }
   if (typeof set === 'number') {
@@ -114,6 +125,8 @@ async function use(
     await member.writeMemory(address + 5000, 'the text')
     seen.attached = await member.readMemory(address + 5000, 100)
     await member.shmdt(address)
+    const readOnly = await member.try.shmat(segment, SHM_RDONLY)
+    seen.attachedReadOnly = failed(readOnly) ? readOnly : await member.readMemory(readOnly + 5000, 100)
   }
   return seen
 }
