@@ -145,7 +145,8 @@ export function threadRules(ent: Area): void {
       const thread = await withThread(leader, 'thread')
       const before = await namespaceOf(leader)
       if (arm === 'treatment') await thread.unshare(CLONE.NEWIPC)
-      const task = `/proc/self/task/${await thread.gettid()}`
+      // As /proc numbers it, wherever that is from.
+      const task = `/proc/${await thread.readlink('/proc/thread-self')}`
       return {
         before,
         self: await namespaceOf(thread),
@@ -154,6 +155,8 @@ export function threadRules(ent: Area): void {
         selfLink: await thread.readlink('/proc/self/ns/ipc'),
         threadSelfLink: await thread.readlink('/proc/thread-self/ns/ipc'),
         taskLink: await leader.readlink(`${task}/ns/ipc`),
+        outerTask: await namespaceOf(outer, 'NEWIPC', task),
+        outerTaskLink: await outer.readlink(`${task}/ns/ipc`),
       }
     },
     treatment: ({ before, threadSelf }) => ({
@@ -163,6 +166,8 @@ export function threadRules(ent: Area): void {
       selfLink: linkOf(before),
       threadSelfLink: linkOf(threadSelf),
       taskLink: linkOf(threadSelf),
+      outerTask: threadSelf,
+      outerTaskLink: linkOf(threadSelf),
     }),
     control: ({ before }) => ({
       self: before,
@@ -171,6 +176,8 @@ export function threadRules(ent: Area): void {
       selfLink: linkOf(before),
       threadSelfLink: linkOf(before),
       taskLink: linkOf(before),
+      outerTask: before,
+      outerTaskLink: linkOf(before),
     }),
   })
 

@@ -24,6 +24,8 @@ import {
 import { lockPurse, slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
 import { intoOwnUserNamespaces } from '../../fixtures/user-namespaces.ts'
 
+/** The user locks a segment that somebody else made and gave him by IPC_SET. */
+const GIVEN = 'IPC_RMID, made by another user'
 /** CAP_IPC_LOCK of a user namespace lifts no limit: only that of the initial one does. */
 const OWN_ROOT = 'IPC_RMID by root of a user namespace'
 /** A segment that is removed while attached is destroyed when it is detached. */
@@ -105,6 +107,7 @@ export function memoryRules(sha: Area): void {
       'SHM_UNLOCK',
       'SHM_UNLOCK by another user',
       OWN_ROOT,
+      GIVEN,
     ],
     variantNeeds: { [OWN_ROOT]: ['USER_NS'] },
     async experiment(world) {
@@ -128,7 +131,9 @@ export function memoryRules(sha: Area): void {
       const second = await enter('second')
       const inFirst =
         variant === OWN_ROOT ? await asRootOfOwn(first, uid) : await asUser(first, 'user in first', uid)
-      const segment = await inFirst.shmget(IPC_PRIVATE, limit, IPC_CREAT | 0o600)
+      const maker = variant === GIVEN ? first : inFirst
+      const segment = await maker.shmget(IPC_PRIVATE, limit, IPC_CREAT | 0o600)
+      if (variant === GIVEN) await first.shmctlSet(segment, { uid, gid: uid, mode: 0o600 })
       const locked = await inFirst.try.shmctlLock(segment)
       const again = await lock(inFirst)
       const user = await asUser(second, 'user in second', uid)
@@ -136,7 +141,8 @@ export function memoryRules(sha: Area): void {
       const otherUser = await lock(await asUser(second, 'another user', fresh.uid()))
       let whileAttached: unknown = 'never attached'
       if (arm === 'treatment') {
-        if (variant === 'IPC_RMID' || variant === OWN_ROOT) await inFirst.shmctlRemove(segment)
+        if (variant === 'IPC_RMID' || variant === OWN_ROOT || variant === GIVEN)
+          await inFirst.shmctlRemove(segment)
         else if (variant === LAST_DETACH) {
           const memory = await inFirst.shmat(segment)
           await inFirst.shmctlRemove(segment)

@@ -40,6 +40,7 @@ const ORDERS: Readonly<Record<string, { steps: readonly (readonly Flag[])[]; own
     owner: 1,
   },
   'USER, USER, IPC': { steps: [['NEWUSER'], ['NEWUSER'], ['NEWIPC']], owner: 1 },
+  'USER, USER, USER+IPC': { steps: [['NEWUSER'], ['NEWUSER'], ['NEWUSER', 'NEWIPC']], owner: 2 },
   'USER+IPC+PID+NS': { steps: [['NEWUSER', 'NEWIPC', 'NEWPID', 'NEWNS']], owner: 0 },
   // What is made in one call after the IPC namespace, or before it, is made for the new user namespace as well.
   'USER+IPC+UTS+NET+CGROUP': {
