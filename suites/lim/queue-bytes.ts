@@ -1,5 +1,6 @@
 /** LIM-10 to LIM-14: RLIMIT_MSGQUEUE counts bytes of POSIX queues by user, not by IPC namespace. */
 import { nsfdOf } from '../../fixtures/identity.ts'
+import { makePlaces, mountQueues } from '../../fixtures/mqueue-mounts.ts'
 import { whetherMade } from '../../fixtures/outcomes.ts'
 import { passDescriptor } from '../../fixtures/posix-queues.ts'
 import {
@@ -27,6 +28,9 @@ const JOINED = 'after setns into another’s user namespace'
 
 /** Closed, after the namespace's limits went below what the queue was made with. */
 const LOWERED = 'closed, limits lowered'
+
+/** A file made in a mounted queue file system is a queue of default size, too. */
+const BY_MOUNT = 'made by open(2) through a mount'
 
 const SOURCE = ['getrlimit(2): RLIMIT_MSGQUEUE', 'ipc/mqueue.c: mqueue_get_inode']
 
@@ -56,6 +60,8 @@ export function queueByteRules(lim: Area): void {
     says: 'RLIMIT_MSGQUEUE counts the queues of a user in all IPC namespaces together',
     source: [...SOURCE, 'kernel/ucount.c: inc_rlimit_ucounts'],
     needs: ['POSIX_MQUEUE', 'CAP_SETUID'],
+    variants: ['made by mq_open(3)', BY_MOUNT],
+    variantNeeds: { [BY_MOUNT]: ['CAP_SYS_ADMIN'] },
     since: '2.6.30',
     bugs: [
       {
@@ -66,15 +72,29 @@ export function queueByteRules(lim: Area): void {
       },
     ],
     arms: { treatment: 'one user in two IPC namespaces', control: 'two users in two IPC namespaces' },
-    async experiment({ enter, arm, fresh, eventually }) {
+    async experiment({ outer, enter, arm, variant, fresh, eventually }) {
       const uid = fresh.uid()
-      const one = await asUser(await enter('one'), uid)
-      const other = await asUser(await enter('other'), arm === 'treatment' ? uid : fresh.uid())
-      const third = await asUser(await enter('third'), uid)
+      const [one, other, third] = [await enter('one'), await enter('other'), await enter('third')]
+      const places = new Map<Member, string>()
+      if (variant === BY_MOUNT) {
+        const [ones = '', others = ''] = await makePlaces(outer, 'one', 'other')
+        await mountQueues(one, ones)
+        await mountQueues(other, others)
+        places.set(one, ones).set(other, others)
+      }
+      await asUser(one, uid)
+      await asUser(other, arm === 'treatment' ? uid : fresh.uid())
+      await asUser(third, uid)
+      const make = (member: Member, name: string): Promise<Outcome<number>> => {
+        const place = places.get(member)
+        return place === undefined
+          ? create(member, name)
+          : member.try.open(`${place}${name}`, O_CREAT | O_RDWR, 0o600)
+      }
       const name = fresh.name()
-      const queue = await create(one, name)
-      const second = await create(other, name)
-      const again = await create(one, fresh.name())
+      const queue = await make(one, name)
+      const second = await make(other, name)
+      const again = await make(one, fresh.name())
       if (!failed(queue)) {
         await one.close(queue)
         await one.mq_unlink(name)
