@@ -143,12 +143,20 @@ export function ioctlRules(nsi: Area): void {
         await later.unshare(CLONE.NEWUSER)
         const unshared = await outer.spawn('unshare NEWUSER')
         await unshared.unshare(CLONE.NEWUSER)
+        // The owner is one above each of these; then two and three, each made by who is mapped where he is.
+        const below = await outer.spawn('one below', ['NEWUSER'])
+        await writeMaps(outer, below)
+        const twoBelow = await below.spawn('two below', ['NEWUSER'])
+        await writeMaps(below, twoBelow)
+        const threeBelow = await twoBelow.spawn('three below', ['NEWUSER'])
         return {
           answers: Object.fromEntries([
             await own('NEWUSER', await outer.spawn('NEWUSER', ['NEWUSER'])),
             await own('unshare NEWUSER', unshared),
             await own('NEWUSER from the initial IPC namespace', await initial.spawn('below', ['NEWUSER'])),
             await own('NEWIPC, then NEWUSER', later),
+            await own('NEWUSER twice', twoBelow),
+            await own('NEWUSER three times', threeBelow),
             await own('below the owner', await owner.spawn('below the owner', ['NEWUSER'])),
             await asked('sibling', await outer.spawn('sibling', ['NEWUSER'], { keep: [nsfd] }), nsfd),
           ]),
