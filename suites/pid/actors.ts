@@ -1,7 +1,16 @@
 /** Who counts as the one that acted: the dead, threads, and a process that undoes: PID-04, PID-06, PID-08. */
 import { type Ending, endMembership } from '../../fixtures/leaving.ts'
 import type { SystemVKind } from '../../fixtures/objects.ts'
-import { type Area, type Flag, IPC_CREAT, IPC_EXCL, oneOf, procPid, SEM_UNDO } from '../../fixtures/rules.ts'
+import {
+  type Area,
+  type Flag,
+  IPC_CREAT,
+  IPC_EXCL,
+  MSG_NOERROR,
+  oneOf,
+  procPid,
+  SEM_UNDO,
+} from '../../fixtures/rules.ts'
 import { withThread } from '../../fixtures/threads.ts'
 import { REMEMBERING } from './fields.ts'
 
@@ -68,18 +77,26 @@ export function addActors(pid: Area): void {
       const valued = await REMEMBERING.sem.make(outer, fresh.key())
       await worker.semctlSetAll(valued, [1, 2, 3])
       const setAll = await REMEMBERING.sem.pids(outer, valued)
-      // A message handed to a receiver that already waits.
-      const queue = await REMEMBERING.msg.make(outer, fresh.key())
-      const waiting = await worker.block.msgrcv(queue, 64, 0, 0)
-      await outer.msgsnd(queue, 1, 'handed over', 0)
-      await waiting.within(PATIENCE_MS)
-      const { lrpid } = await outer.msgctlStat(queue)
+      // A message handed to a receiver that already waits, for a whole one or for as much as it has room for.
+      const handedOver = async (flags: number): Promise<number> => {
+        const queue = await REMEMBERING.msg.make(outer, fresh.key())
+        const waiting = await worker.block.msgrcv(queue, 64, 0, flags)
+        await outer.msgsnd(queue, 1, 'handed over', 0)
+        await waiting.within(PATIENCE_MS)
+        return (await outer.msgctlStat(queue)).lrpid
+      }
+      const lrpid = await handedOver(0)
+      const lrpidNoError = await handedOver(MSG_NOERROR)
       if (arm === 'treatment')
         note(`lrpid of a waiting receiver is its ${lrpid === ids.thread ? 'thread' : 'process'} id`)
-      return { ids, ...seen, setAll, lrpid }
+      return { ids, ...seen, setAll, lrpid, lrpidNoError }
     },
-    treatment: ({ ids }) => ({ ...oneProcess(ids.process), lrpid: oneOf(ids.thread, ids.process) }),
-    control: ({ ids }) => ({ ...oneProcess(ids.process), lrpid: ids.process }),
+    treatment: ({ ids, lrpid }) => ({
+      ...oneProcess(ids.process),
+      lrpid: oneOf(ids.thread, ids.process),
+      lrpidNoError: lrpid,
+    }),
+    control: ({ ids }) => ({ ...oneProcess(ids.process), lrpid: ids.process, lrpidNoError: ids.process }),
   })
 
   pid.comparison('PID-08', {
@@ -91,42 +108,49 @@ export function addActors(pid: Area): void {
     flags: FLAG_SETS,
     arms: { treatment: 'after it', control: 'without it' },
     async experiment({ outer, arm, flags, variant, fresh }) {
-      const set = await outer.semget(fresh.key(), 2, IPC_CREAT | IPC_EXCL | 0o600)
+      const set = await outer.semget(fresh.key(), 3, IPC_CREAT | IPC_EXCL | 0o600)
+      const pids = () => REMEMBERING.sem.pids(outer, set)
       const other = await outer.spawn('other')
       const setter = await outer.spawn('setter', flags)
       const undoing = UNDOING[variant]
+      // The first and the last of three; the one between them stays the other's.
+      const flagsOfUndo = arm === 'treatment' ? SEM_UNDO : 0
       if (undoing)
-        await setter.semop(set, [{ index: 0, change: 1, flags: arm === 'treatment' ? SEM_UNDO : 0 }])
+        await setter.semop(set, [
+          { index: 0, change: 1, flags: flagsOfUndo },
+          { index: 2, change: 1, flags: flagsOfUndo },
+        ])
       await other.semop(set, [
         { index: 0, change: 1 },
         { index: 1, change: 1 },
+        { index: 2, change: 1 },
       ])
-      const before = [await outer.semctlGet(set, 0, 'GETPID'), await outer.semctlGet(set, 1, 'GETPID')]
+      const before = await pids()
       const inside = await setter.semctlGet(set, 0, 'GETPID')
       if (undoing) await endMembership(setter, undoing)
       else if (arm === 'treatment') {
-        if (variant === 'SETVAL') await setter.semctlSetValue(set, 0, 7)
-        else await setter.semctlSetAll(set, [7, 8])
+        if (variant === 'SETALL') await setter.semctlSetAll(set, [7, 8, 9])
+        else for (const index of [0, 2]) await setter.semctlSetValue(set, index, 7)
       }
       return {
         numbers: { setter: setter.pid, other: other.pid },
         before,
         inside,
-        values: await outer.semctlGetAll(set, 2),
-        after: [await outer.semctlGet(set, 0, 'GETPID'), await outer.semctlGet(set, 1, 'GETPID')],
+        values: await outer.semctlGetAll(set, 3),
+        after: await pids(),
       }
     },
     treatment: ({ numbers: { setter, other } }, { variant, flags }) => ({
-      before: [other, other],
+      before: { first: other, second: other, third: other },
       inside: flags.includes('NEWPID') ? 0 : other,
-      values: { SETVAL: [7, 1], SETALL: [7, 8] }[variant] ?? [1, 1],
-      after: variant === 'SETALL' ? [setter, setter] : [setter, other],
+      values: { SETVAL: [7, 1, 7], SETALL: [7, 8, 9] }[variant] ?? [1, 1, 1],
+      after: { first: setter, second: variant === 'SETALL' ? setter : other, third: setter },
     }),
     control: ({ numbers: { other } }, { variant, flags }) => ({
-      before: [other, other],
+      before: { first: other, second: other, third: other },
       inside: flags.includes('NEWPID') ? 0 : other,
-      values: variant in UNDOING ? [2, 1] : [1, 1],
-      after: [other, other],
+      values: variant in UNDOING ? [2, 1, 2] : [1, 1, 1],
+      after: { first: other, second: other, third: other },
     }),
   })
 }
