@@ -29,6 +29,16 @@ import { overflowIds } from '../../fixtures/user-namespaces.ts'
 const ACTORS = { maxmsg: 3, msgsize: 41 }
 const OBSERVERS = { maxmsg: 2, msgsize: 33 }
 
+/** Both sides are one user, who is nobody’s root: whose name it is does not stand in the way. */
+const BY_A_USER = 'absent, and the caller is not root'
+
+/** A child of the member that is this user, without capabilities. */
+async function userOf(side: Member, uid: number): Promise<Member> {
+  const user = await side.spawn(`${side.name}’s user`)
+  await user.becomeUser(uid)
+  return user
+}
+
 export function addNames(mqn: Area): void {
   mqn.visibility('MQN-01', {
     says: 'mq_open(3) finds a queue by its name only inside the IPC namespace that made it',
@@ -43,6 +53,11 @@ export function addNames(mqn: Area): void {
       const forWriting = await attributesByName(observer, name, O_WRONLY)
       const forBoth = await attributesByName(observer, name, O_RDWR)
       const neverMade = await attributesByName(observer, fresh.name(), O_RDWR)
+      // As long as a name may be: 255 bytes after the slash.
+      const longName = fresh.name().padEnd(256, 'x')
+      await actor.close(await actor.mq_create(longName, NEW_QUEUE))
+      const longest = await foundByName(observer, longName)
+      await actor.try.mq_unlink(longName)
       // O_CREAT without O_EXCL opens the queue where it is found and makes another where it is not.
       const created = await observer.try.mq_create(name, O_RDWR | O_CREAT, 0o600, OBSERVERS)
       const opened = failed(created) ? created : await observer.try.mq_getattr(created)
@@ -53,13 +68,14 @@ export function addNames(mqn: Area): void {
       if (!failed(created)) await observer.close(created)
       await actor.try.mq_unlink(name)
       await observer.try.mq_unlink(name)
-      return { forReading, forWriting, forBoth, neverMade, opened, taken, actorsOwn, left }
+      return { forReading, forWriting, forBoth, neverMade, longest, opened, taken, actorsOwn, left }
     },
     shared: () => ({
       forReading: { flags: 0, ...ACTORS, curmsgs: 1 },
       forWriting: { flags: 0, ...ACTORS, curmsgs: 1 },
       forBoth: { flags: 0, ...ACTORS, curmsgs: 1 },
       neverMade: ENOENT,
+      longest: 'found',
       opened: { flags: 0, ...ACTORS, curmsgs: 1 },
       taken: 'of the actor',
       actorsOwn: { flags: 0, ...ACTORS, curmsgs: 0 },
@@ -70,6 +86,7 @@ export function addNames(mqn: Area): void {
       forWriting: ENOENT,
       forBoth: ENOENT,
       neverMade: ENOENT,
+      longest: ENOENT,
       opened: { flags: 0, ...OBSERVERS, curmsgs: 0 },
       taken: ETIMEDOUT,
       actorsOwn: { flags: 0, ...ACTORS, curmsgs: 1 },
@@ -134,8 +151,13 @@ export function addNames(mqn: Area): void {
     source: ['ipc_namespaces(7)', 'mq_unlink(3)', 'ipc/mqueue.c: mq_unlink'],
     needs: ['POSIX_MQUEUE'],
     since: '2.6.30',
-    variants: ['absent in the caller’s namespace', 'present in both'],
-    async experiment({ actor, observer, fresh, variant, relation }) {
+    variants: ['absent in the caller’s namespace', 'present in both', BY_A_USER],
+    variantNeeds: { [BY_A_USER]: ['CAP_SETUID'] },
+    async experiment({ fresh, variant, relation, ...sides }) {
+      const uid = fresh.uid()
+      const byUser = variant === BY_A_USER
+      const actor = byUser ? await userOf(sides.actor, uid) : sides.actor
+      const observer = byUser ? await userOf(sides.observer, uid) : sides.observer
       const name = fresh.name()
       const queue = await actor.mq_create(name, NEW_QUEUE)
       await actor.mq_send(queue, 'of the actor')
@@ -152,6 +174,7 @@ export function addNames(mqn: Area): void {
       const observersOwn = await foundByName(observer, name)
       await actor.close(queue)
       await observer.try.mq_unlink(name)
+      if (byUser) for (const user of [actor, observer]) await user.exitAndReap()
       return { unlinked, unlinkedAgain, observerFinds, actorTakes, actorUnlinks, actorFinds, observersOwn }
     },
     shared: () => ({
