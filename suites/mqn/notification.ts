@@ -12,6 +12,7 @@ import {
   having,
   type Member,
   O_RDWR,
+  O_WRONLY,
   SI_MESGQ,
   SIGUSR1,
 } from '../../fixtures/rules.ts'
@@ -23,10 +24,17 @@ const SHIFTED = 300
 
 /** A registration as mq_notify(3) makes one for SIGEV_THREAD, before the registrant leaves. */
 const SIGEV_THREAD = 'unshare after registering with SIGEV_THREAD'
+/** A status line's NOTIFY where no signal is asked for (sigevent(3type)). */
+const SIGEV_NONE = 1
 /** unshare(CLONE_NEWPID) moves the next children, not the caller. */
 const ABOUT_TO_CLONE = 'reader whose children will be in another one'
 /** A thread that is not the leader closes, in an IPC namespace to which it went alone. */
 const THREAD_ELSEWHERE = 'a duplicate, by another thread that has left'
+/** What the other open of the queue is for. */
+const OPENED: Readonly<Record<string, number>> = {
+  'another open': O_RDWR,
+  'another open, for writing only': O_WRONLY,
+}
 /** What is to come on the socket, up to its last byte: that tells what happened. */
 const COOKIE = 'c'.repeat(31)
 /** NOTIFY_WOKENUP (include/linux/mqueue.h of the kernel: a message came). */
@@ -160,13 +168,13 @@ export function addNotification(mqn: Area): void {
     says: 'the registrant gives its registration up by mq_notify(3) of no event or by closing any descriptor of the queue, from whichever IPC namespace, or by its end; nobody else does, not one of the same pid in another pid namespace',
     source: ['mq_notify(3)', 'ipc/mqueue.c: mqueue_flush_file, do_mq_notify'],
     needs: ['POSIX_MQUEUE', 'mq_notify', 'PID_NS'],
-    variants: ['a duplicate', 'another open', 'the end of the process', 'no event', THREAD_ELSEWHERE],
+    variants: ['a duplicate', ...Object.keys(OPENED), 'the end of the process', 'no event', THREAD_ELSEWHERE],
     flags: 'with NEWIPC',
     arms: { treatment: 'by the registrant', control: 'by other processes' },
     async experiment({ outer, arm, flags, variant, fresh }) {
       const name = fresh.name()
       const queue = await outer.mq_create(name, NEW_QUEUE)
-      const second = await outer.mq_open(name, O_RDWR)
+      const second = await outer.mq_open(name, OPENED[variant] ?? O_RDWR)
       const keep = [queue, second]
       // Each the first process of a pid namespace of its own: one pid means both. Where a thread is to leave, the
       // process stays at home: execve(2), which it takes to have threads, closes the queue, to be opened again.
@@ -182,7 +190,7 @@ export function addNotification(mqn: Area): void {
       const registered = await registrant.try.mq_notify(held, SIGUSR1)
       const before = await neighbour.try.mq_notify(queue, 0)
       for (const closer of arm === 'treatment' ? [thread ?? registrant] : [other, namesake])
-        if (variant === 'another open') await closer.close(second)
+        if (variant in OPENED) await closer.close(second)
         else if (variant === 'no event') await closer.mq_notify_remove(queue)
         else if (variant === 'the end of the process') await closer.exitAndReap()
         else await closer.close(await closer.dup(arm === 'treatment' ? held : queue))
@@ -264,18 +272,26 @@ export function addNotification(mqn: Area): void {
         : registrant.pid
       const named = number ?? (await registrant.getpid())
       await registrant.blockSignals([SIGUSR1])
-      const registered = arm === 'treatment' ? await registrant.try.mq_notify(queue, SIGUSR1) : 0
+      const register = async (signal: number) =>
+        arm === 'treatment' ? await registrant.try.mq_notify(queue, signal) : 0
+      // One that asks for no signal (SIGEV_NONE) is named as well.
+      const quiet = await register(0)
+      const quietLine = await statusLine(reader, queue)
+      await registrant.mq_notify_remove(queue)
+      const registered = await register(SIGUSR1)
       const line = await statusLine(reader, queue)
       await outer.mq_send(queue, 'four')
       const after = await statusLine(reader, queue)
-      return { registered, named, line, after }
+      return { quiet, quietLine, registered, named, line, after }
     },
     treatment: ({ named }) => ({
+      quiet: 0,
+      quietLine: { qsize: 0, notify: SIGEV_NONE, signo: 0, notifyPid: named },
       registered: 0,
       line: { qsize: 0, notify: 0, signo: SIGUSR1, notifyPid: named },
       after: { ...NOBODY, qsize: 4 },
     }),
-    control: () => ({ line: NOBODY, after: { ...NOBODY, qsize: 4 } }),
+    control: () => ({ quietLine: NOBODY, line: NOBODY, after: { ...NOBODY, qsize: 4 } }),
   })
 }
 
@@ -383,7 +399,9 @@ const SENDERS: Readonly<Record<string, Meet>> = {
     const sender = await world.outer.spawn('sender', apartIf(world), keep)
     const uid = world.fresh.uid()
     await registrant.becomeUser(world.fresh.uid())
-    await sender.becomeUser(uid)
+    // sigaction(2): si_uid is the real user, whatever he is in effect.
+    const effective = world.fresh.uid()
+    await sender.setresuid(uid, effective, effective)
     return { registrant, sender, pid: sender.pid, uid }
   },
   'sender that the registrant’s user namespace maps': senderAbove,
