@@ -18,6 +18,8 @@ import {
   type Member,
   mayExceedLimits,
   NS_GET_USERNS,
+  O_RDONLY,
+  O_WRONLY,
   procPid,
   SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
@@ -249,7 +251,7 @@ export function addOwnership(uns: Area): void {
   })
 
   uns.comparison('UNS-11', {
-    says: 'a POSIX queue’s mode binds the root of a user namespace unless it maps the queue’s owner and group',
+    says: 'a POSIX queue’s mode binds the root of a user namespace unless it maps the queue’s owner and group, and the user namespace’s creator, who has every capability inside and none of his own',
     source: ['user_namespaces(7)', 'capabilities(7) CAP_DAC_OVERRIDE', 'fs/namei.c: generic_permission'],
     needs: ['POSIX_MQUEUE', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
     since: '4.8',
@@ -290,22 +292,50 @@ export function addOwnership(uns: Area): void {
       if (variant === ANOTHER_ROOT) await viewer.becomeUser(0)
       if (variant === 'the owner' && arm === 'control') await viewer.becomeUser(10)
       if (!isRoot(variant)) await viewer.setCapabilities([], true)
-      const opened = await foundByName(viewer, name)
+      // Outside, the user who made the user namespace: over that he has all power, over a mode he has none.
+      const creator = await outer.spawn('creator')
+      if (extra.length > 0) await joinIpc(creator, inner)
+      await creator.setCapabilities([], true)
+      const opened = await openedInEachMode(viewer, name)
+      const byCreator = await openedInEachMode(creator, name)
       const unlinked = await viewer.try.mq_unlink(name)
-      return { made: whetherMade(made), opened, unlinked, left: await foundByName(maker, name) }
+      return { made: whetherMade(made), opened, byCreator, unlinked, left: await foundByName(maker, name) }
     },
     treatment: (_seen, { flags, variant }) =>
       flags.includes('NEWIPC')
         ? // A queue file system of that user namespace cannot hold a file of an unmapped user at all.
-          { made: EOVERFLOW, opened: ENOENT, unlinked: ENOENT, left: ENOENT }
-        : { made: 'made', opened: EACCES, ...unlinkedBy(variant, 'unmapped') },
+          {
+            made: EOVERFLOW,
+            opened: inEachMode(ENOENT),
+            byCreator: inEachMode(ENOENT),
+            unlinked: ENOENT,
+            left: ENOENT,
+          }
+        : {
+            made: 'made',
+            opened: inEachMode(EACCES),
+            byCreator: inEachMode(EACCES),
+            ...unlinkedBy(variant, 'unmapped'),
+          },
     control: (_seen, { variant }) => ({
       made: 'made',
-      opened: isRoot(variant) || variant === 'the owner' ? 'found' : EACCES,
+      opened: inEachMode(isRoot(variant) || variant === 'the owner' ? 'found' : EACCES),
+      byCreator: inEachMode(EACCES),
       ...unlinkedBy(variant, 'mapped'),
     }),
   })
 }
+
+async function openedInEachMode(member: Member, name: string) {
+  return {
+    both: await foundByName(member, name),
+    reading: await foundByName(member, name, O_RDONLY),
+    writing: await foundByName(member, name, O_WRONLY),
+  }
+}
+
+/** The same for each mode of opening. */
+const inEachMode = (outcome: unknown) => ({ both: outcome, reading: outcome, writing: outcome })
 
 /** Root, and of the queue's owner the user alone is mapped in the treatment, or the group alone. */
 const HALF_MAPPED = { user: 'root, the user is mapped', group: 'root, the group is mapped' } as const
