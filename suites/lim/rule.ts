@@ -7,6 +7,7 @@ import { inChildUserNamespace, sideInInitial } from '../../fixtures/places.ts'
 import {
   type Area,
   EACCES,
+  ENOENT,
   EPERM,
   type Flag,
   IPC_PRIVATE,
@@ -20,11 +21,14 @@ import { readSysctl, writeSysctl } from '../../fixtures/sysctls.ts'
 type Side = 'actor' | 'observer'
 type AnyLimit = CallLimit | TotalLimit
 
-/** One step: a limit set, a call of so many units, a unit more or less held, or the *_INFO calls asked for limits or usage. */
+/**
+ * One step: a limit set, a call of so many units, a unit more or less held, an identifier asked for by *_next_id, or
+ * the *_INFO calls asked for limits or usage.
+ */
 type Step =
   | { does: 'set'; side: Side; to: number }
   | { does: 'use'; side: Side; units: number }
-  | { does: 'add' | 'remove' | 'ask' | 'count'; side: Side }
+  | { does: 'add' | 'remove' | 'ask' | 'count' | 'claim'; side: Side }
 
 /** Lowered for the actor alone, then raised for the observer alone; last 0 for the actor, which is no default. */
 function callScript({ low, high, mayBeZero }: CallLimit): Step[] {
@@ -52,7 +56,7 @@ function callScript({ low, high, mayBeZero }: CallLimit): Step[] {
  * Each fills what it may have; then the observer may have more, and the actor gives one back; last the actor
  * may have none.
  */
-function totalScript({ low, high }: TotalLimit): Step[] {
+function totalScript({ low, high, nextId }: TotalLimit): Step[] {
   const fill = (side: Side): Step[] => Array.from({ length: low + 1 }, () => ({ does: 'add', side }))
   return [
     { does: 'set', side: 'actor', to: low },
@@ -71,6 +75,15 @@ function totalScript({ low, high }: TotalLimit): Step[] {
     { does: 'set', side: 'actor', to: 0 },
     { does: 'add', side: 'actor' },
     { does: 'add', side: 'observer' },
+    // An identifier asked for is no way round the limit; with room for it, it is given.
+    ...(nextId === undefined
+      ? []
+      : ([
+          { does: 'claim', side: 'actor' },
+          { does: 'add', side: 'actor' },
+          { does: 'set', side: 'actor', to: 4 * high },
+          { does: 'add', side: 'actor' },
+        ] as const)),
     // What was refused must not count, against this limit or another one.
     { does: 'count', side: 'actor' },
     { does: 'count', side: 'observer' },
@@ -92,6 +105,9 @@ const NOT_SET = 'not set'
 const CHANGING = 'not asked'
 const changing = (world: VisibilityWorld, side: Side): boolean =>
   world.disposable && sideInInitial(world, side)
+
+/** An identifier that no object of a young namespace has. */
+const CLAIMED = String(3 * 32768 + 100)
 
 /** Other programs have objects in the initial namespace. */
 const NOT_COUNTED = 'not counted'
@@ -153,6 +169,9 @@ async function perform(limit: AnyLimit, world: VisibilityWorld): Promise<Seen> {
         return sideInInitial(world, side) ? NOT_SET : set(setters[side], limit, step.to)
       case 'use':
         return 'use' in limit ? limit.use(makers[side], step.units, fresh.name()) : 0
+      case 'claim':
+        if (sideInInitial(world, side) || !('add' in limit) || limit.nextId === undefined) return NOT_SET
+        return writeSysctl(setters[side], limit.nextId, CLAIMED)
       case 'ask':
         return changing(world, side) ? CHANGING : limit.told(makers[side])
       case 'count':
@@ -204,6 +223,9 @@ function reckon(limit: AnyLimit, seen: Seen, world: VisibilityWorld): Record<str
       // Who may is another rule's.
       return inChildUserNamespace(world, step.side) ? oneOf(0, EACCES, EPERM) : 0
     }
+    // Whether the kernel has the file, and who may write it, are other rules'.
+    if (step.does === 'claim')
+      return sideInInitial(world, step.side) ? NOT_SET : oneOf(0, ENOENT, EACCES, EPERM)
     if (step.does === 'use') return step.units <= own.limit ? 0 : limit.over
     if (step.does === 'ask' && changing(world, step.side)) return CHANGING
     if (step.does === 'ask') return limit.asked.map(() => own.limit)

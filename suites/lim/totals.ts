@@ -125,8 +125,9 @@ async function use(
     await member.writeMemory(address + 5000, 'the text')
     seen.attached = await member.readMemory(address + 5000, 100)
     await member.shmdt(address)
-    const readOnly = await member.try.shmat(segment, SHM_RDONLY)
-    seen.attachedReadOnly = failed(readOnly) ? readOnly : await member.readMemory(readOnly + 5000, 100)
+    const readable = await member.try.shmat(segment, SHM_RDONLY)
+    seen.attachedReadOnly = failed(readable) ? readable : await member.readMemory(readable + 5000, 100)
+    if (!failed(readable)) await member.shmdt(readable)
   }
   return seen
 }
