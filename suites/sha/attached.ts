@@ -5,6 +5,7 @@ import { mappingAt } from '../../fixtures/mappings.ts'
 import {
   type Area,
   type ComparisonWorld,
+  EEXIST,
   EFAULT,
   EINVAL,
   ENOENT,
@@ -17,6 +18,7 @@ import {
   oneOf,
   procPid,
   SHM_DEST,
+  SHM_RDONLY,
 } from '../../fixtures/rules.ts'
 import { readTable, tablePath } from '../../fixtures/sysvipc-table.ts'
 
@@ -164,7 +166,8 @@ export function attachedRules(sha: Area): void {
       const holder = await home.spawn('holder')
       const memory = await holder.shmat(segment)
       const other = await home.spawn('other')
-      await other.shmat(segment)
+      // Only to read: what is noted at its end is the same.
+      await other.shmat(segment, SHM_RDONLY)
       await depart(home, holder, departureOf(world), armFlags(world))
       await depart(home, other, departureOf(world), armFlags(world))
       const left = await status()
@@ -186,6 +189,7 @@ export function attachedRules(sha: Area): void {
       const childDetached = await status()
       // Starting a program takes long, so not every time; and after unshare(CLONE_NEWPID) it may have no
       // threads, which a program of Node needs.
+      const otherPid = await procPid(other)
       const executes = world.variant === 'unshare' && !world.flags.includes('NEWPID')
       if (executes) await other.execProbe()
       else await other.exitAndReap()
@@ -205,6 +209,7 @@ export function attachedRules(sha: Area): void {
         childDetached: childDetached.nattch,
         childNoted: childDetached.lpid === firstPid,
         executed: executed.nattch,
+        executedNoted: executed.lpid === otherPid,
         detaches,
         detached: detached.nattch,
         detachedNoted: detached.lpid === pid,
@@ -284,14 +289,28 @@ export function attachedRules(sha: Area): void {
       const home = await homeOf(world)
       const key = fresh.key()
       const segment = await home.shmget(key, BYTES, IPC_CREAT | IPC_EXCL | 0o600)
+      // A second one, whose key has its highest bit set; the control does not remove it before it looks.
+      const negative = fresh.negativeKey()
+      const second = await home.shmget(negative, BYTES, IPC_CREAT | IPC_EXCL | 0o600)
       if (arm === 'control') {
         const removed = await home.try.shmctlRemove(segment)
         const status = await home.try.shmctlStat(segment)
-        return { removed, status, byKey: await home.try.shmget(key, 0, 0) }
+        const byNegativeKey = await home.try.shmget(negative, BYTES, IPC_CREAT | IPC_EXCL | 0o600)
+        await home.shmctlRemove(second)
+        return {
+          removed,
+          status,
+          byKey: await home.try.shmget(key, 0, 0),
+          byNegativeKey,
+        }
       }
       const holder = await home.spawn('holder')
       const memory = await holder.shmat(segment)
+      const secondMemory = await holder.shmat(second)
       await depart(home, holder, departureOf(world), flags)
+      await home.shmctlRemove(second)
+      const byNegativeKey = await home.try.shmget(negative, 0, 0)
+      await holder.shmdt(secondMemory)
       const child = await holder.spawn('child')
       const removed = await home.try.shmctlRemove(segment)
       const status = await home.try.shmctlStat(segment)
@@ -320,6 +339,7 @@ export function attachedRules(sha: Area): void {
               nattch: status.nattch,
             },
         byKey,
+        byNegativeKey,
         listed,
         lateAttached: failed(lateAttached) ? lateAttached : lateAttached.nattch,
         content,
@@ -335,6 +355,7 @@ export function attachedRules(sha: Area): void {
       removed: 0,
       status: { key: 0, marked: true, nattch: 2 },
       byKey: ENOENT,
+      byNegativeKey: ENOENT,
       listed: oneOf(having({ key: 0, nattch: 2 }), NO_TABLE),
       lateAttached: 4,
       content: 'still shared',
@@ -345,7 +366,7 @@ export function attachedRules(sha: Area): void {
       freedAtHome: inInitial(world) ? NOT_COUNTED : 1,
       countedAway: 0,
     }),
-    control: () => ({ removed: 0, status: EINVAL, byKey: ENOENT }),
+    control: () => ({ removed: 0, status: EINVAL, byKey: ENOENT, byNegativeKey: EEXIST }),
   })
 
   sha.comparison('SHA-07', {
@@ -449,6 +470,7 @@ const COUNTS = {
   childDetached: 3,
   childNoted: true,
   executed: 2,
+  executedNoted: true,
   detaches: 0,
   detached: 1,
   detachedNoted: true,

@@ -267,7 +267,7 @@ export function forcedRules(sha: Area): void {
     needs: ['SYSVIPC', 'shm_rmid_forced'],
     since: '3.1',
     arms: { treatment: '1 is written', control: '0 is written' },
-    async experiment({ outer, arm, fresh }) {
+    async experiment({ outer, arm, fresh, note }) {
       const keys = [fresh.key(), fresh.key(), fresh.key(), fresh.key()] as const
       const home = await outer.spawn('home', ['NEWIPC'])
       const maker = await home.spawn('maker')
@@ -280,15 +280,22 @@ export function forcedRules(sha: Area): void {
       const usedKey = fresh.key()
       const used = await makeOrphan(home, usedKey)
       await home.shmdt(await home.shmat(used))
+      // Nor does it that it is locked into memory, where RLIMIT_MEMLOCK has room for that.
+      const lockedKey = fresh.key()
+      const locked = await makeOrphan(home, lockedKey)
+      if (failed(await home.try.shmctlLock(locked))) note('no segment may be locked into memory')
+      const lockedBefore = await segmentIs(home, locked, lockedKey)
       const before = await segmentIs(home, orphan, keys[2])
       const usedBefore = await segmentIs(home, used, usedKey)
       await home.writeFile(FORCED_FILE, arm === 'treatment' ? '1' : '0')
       const seen = {
         before,
         usedBefore,
+        lockedBefore,
         mine: await segmentIs(home, mine, keys[0]),
         living: await segmentIs(home, living, keys[1]),
         used: await segmentIs(home, used, usedKey),
+        locked: await segmentIs(home, locked, lockedKey),
         orphan: await segmentIs(home, orphan, keys[2]),
         attached: await segmentIs(home, attached, keys[3]),
       }
@@ -301,6 +308,8 @@ export function forcedRules(sha: Area): void {
       living: 'there',
       usedBefore: 'there',
       used: 'gone',
+      lockedBefore: 'there',
+      locked: 'gone',
       orphan: 'gone',
       attached: 'there',
       detached: 'gone',
@@ -311,6 +320,8 @@ export function forcedRules(sha: Area): void {
       living: 'there',
       usedBefore: 'there',
       used: 'there',
+      lockedBefore: 'there',
+      locked: 'there',
       orphan: 'there',
       attached: 'there',
       detached: 'there',
