@@ -1,5 +1,5 @@
 /** Objects by their identifier: every call that takes one. */
-import { ATTEMPTS, foreign, makePinned, makeTwins } from '../../fixtures/identifiers.ts'
+import { ATTEMPTS, foreign, makePinned, makeTwins, SEQUENCE_BIT } from '../../fixtures/identifiers.ts'
 import { EMPTY, LASTING, SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
 import { sideInInitial } from '../../fixtures/places.ts'
 import {
@@ -35,12 +35,6 @@ async function unusedId({ actor, observer, fresh }: VisibilityWorld, family: Sys
     if (attempt === ATTEMPTS || !foreign(await family.stat(observer, id), key)) return id
   }
 }
-
-/**
- * The highest bit of an identifier: of its sequence number however many bits the index has, 15 or, with the boot
- * option ipcmni_extend, 24.
- */
-const SEQUENCE_BIT = 1 << 30
 
 /** What the maker of two IPC_PRIVATE objects sees of them, having put 41 into the first. */
 const PRIVATE = { distinct: true, written: 0, keyOfIt: IPC_PRIVATE, content: 41 }

@@ -1,6 +1,6 @@
 /** Who may: modes, owners, and capabilities over the owner of the namespace. */
 import { giveUp } from '../../fixtures/capabilities.ts'
-import { indexOf } from '../../fixtures/identifiers.ts'
+import { indexOf, SEQUENCE_BIT } from '../../fixtures/identifiers.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
 import { SYSTEM_V_KINDS, type SystemVFamily, systemV } from '../../fixtures/objects.ts'
 import { ok } from '../../fixtures/outcomes.ts'
@@ -133,16 +133,19 @@ export function addPermissionRules(svk: Area): void {
       }
       const byId = await attempts(family, user, id, 0)
       const byUnusedId = await attempts(family, user, unused, 0)
+      // As of an object that is gone and whose index this one has: nor is it its owner’s any more.
+      const byOtherSequence = await attempts(family, outer, id ^ SEQUENCE_BIT, 0)
       const made = ok(await family.get(user, key, IPC_CREAT | IPC_EXCL | 0o600))
       const after = await family.inspect(outer, id)
       const content = await family.read(outer, id)
-      return { before, byKey, byIndex, byId, byUnusedId, made, after, content }
+      return { before, byKey, byIndex, byId, byUnusedId, byOtherSequence, made, after, content }
     },
     treatment: ({ before }, world) => ({
       byKey: { found: ENOENT, wanted: ENOENT, neverMade: ENOENT },
       byIndex: { byMode: EINVAL, whateverTheMode: EINVAL },
       byId: outcomes(systemV(world), EINVAL, EINVAL, EINVAL),
       byUnusedId: outcomes(systemV(world), EINVAL, EINVAL, EINVAL),
+      byOtherSequence: outcomes(systemV(world), EINVAL, EINVAL, EINVAL),
       made: 'ok',
       after: before,
       content: 41,
@@ -153,6 +156,7 @@ export function addPermissionRules(svk: Area): void {
       byIndex: { byMode: EACCES, whateverTheMode: 'ok' },
       byId: outcomes(systemV(world), EACCES, EPERM, EPERM),
       byUnusedId: outcomes(systemV(world), EINVAL, EINVAL, EINVAL),
+      byOtherSequence: outcomes(systemV(world), EINVAL, EINVAL, EINVAL),
       made: EEXIST,
       after: before,
       content: 41,
