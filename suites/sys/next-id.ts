@@ -24,6 +24,8 @@ async function keyOf(family: SystemVFamily, member: Member, id: number): Promise
 const ASKED = 5 * 32768 + 7
 /** Asked for next, for an object without a key. */
 const ASKED_PRIVATE = 6 * 32768 + 20
+/** With the highest bit that an identifier has. */
+const ASKED_HIGHEST = (1 << 30) + 7 * 32768 + 30
 
 export function nextIdRules(sys: Area): void {
   sys.comparison('SYS-15', {
@@ -69,11 +71,15 @@ export function nextIdRules(sys: Area): void {
       const afterUse = await readSysctl(asker, path)
       await asker.writeFile(path, String(ASKED))
       const whenTaken = await family.get(asker, fresh.key(), NEW)
+      const afterTaken = await readSysctl(asker, path)
       const later = await family.get(asker, fresh.key(), NEW)
       const atAsker = await keyOf(family, asker, ASKED)
       await asker.writeFile(path, String(ASKED_PRIVATE))
       const madePrivate = await family.get(maker, IPC_PRIVATE, NEW)
       const afterPrivate = await readSysctl(asker, path)
+      await asker.writeFile(path, String(ASKED_HIGHEST))
+      const highest = await family.get(maker, fresh.key(), NEW)
+      const afterHighest = await readSysctl(asker, path)
       const zero = await askForZero(maker, family, path, arm === 'control' ? 'own' : asker, fresh.key)
       const pastTheLast = disposable ? await askPastTheLast(asker, family, path, fresh.key) : 'not tried'
       return {
@@ -83,10 +89,13 @@ export function nextIdRules(sys: Area): void {
         makersNext,
         afterUse,
         whenTaken: typeof whenTaken === 'number' ? whenTaken % 32768 : whenTaken,
+        afterTaken,
         laterGotIt: later === ASKED || later === whenTaken,
         atAsker: atAsker === key ? 'the object' : atAsker,
         privateGotIt: madePrivate === ASKED_PRIVATE,
         afterPrivate,
+        highestGotIt: highest === ASKED_HIGHEST,
+        afterHighest,
         ...zero,
         pastTheLast,
       }
@@ -98,10 +107,13 @@ export function nextIdRules(sys: Area): void {
       makersNext: '-1',
       afterUse: '-1',
       whenTaken: 8,
+      afterTaken: '-1',
       laterGotIt: false,
       atAsker: 'the object',
       privateGotIt: false,
       afterPrivate: String(ASKED_PRIVATE),
+      highestGotIt: false,
+      afterHighest: String(ASKED_HIGHEST),
       gotZero: false,
       afterZero: '0',
       pastTheLast: disposable ? ENOSPC : 'not tried',
@@ -113,10 +125,13 @@ export function nextIdRules(sys: Area): void {
       makersNext: '-1',
       afterUse: '-1',
       whenTaken: 8,
+      afterTaken: '-1',
       laterGotIt: false,
       atAsker: 'the object',
       privateGotIt: true,
       afterPrivate: '-1',
+      highestGotIt: true,
+      afterHighest: '-1',
       gotZero: true,
       afterZero: '-1',
       pastTheLast: disposable ? ENOSPC : 'not tried',

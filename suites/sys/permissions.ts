@@ -8,6 +8,7 @@ import { joinAs } from '../../fixtures/lifetime.ts'
 import {
   type Area,
   type ComparisonWorld,
+  cloneBits,
   EACCES,
   EPERM,
   type Flag,
@@ -91,6 +92,10 @@ export function permissionRules(sys: Area): void {
       const every = await member.capabilities()
       // The group of the files has no more of the mode than others.
       const colleague = await member.spawn('another user in root’s group')
+      // First by the effective user alone: whoever is still root by the real one may come back.
+      await colleague.setresuid(0, fresh.uid(), 0)
+      const wroteByRealRoot = await writeAll(colleague, variant)
+      await colleague.setresuid(0, 0, 0)
       await colleague.becomeUser(fresh.uid(), 0)
       const wroteByGroup = await writeAll(colleague, variant)
       if (arm === 'treatment') {
@@ -103,6 +108,7 @@ export function permissionRules(sys: Area): void {
         holds: await member.capabilities(),
         modes: await withEach(files(variant), async ({ path }) => (await member.stat(path)).mode & 0o7777),
         reads: await readAll(member, variant),
+        wroteByRealRoot,
         wroteByGroup,
         wrote: await writeAll(member, variant),
       }
@@ -111,6 +117,7 @@ export function permissionRules(sys: Area): void {
       holds: every,
       modes: each(variant, 0o644),
       reads: freshValues(variant),
+      wroteByRealRoot: each(variant, EACCES),
       wroteByGroup: each(variant, EACCES),
       wrote: each(variant, EACCES),
     }),
@@ -118,6 +125,7 @@ export function permissionRules(sys: Area): void {
       holds: [],
       modes: each(variant, 0o644),
       reads: freshValues(variant),
+      wroteByRealRoot: each(variant, EACCES),
       wroteByGroup: each(variant, EACCES),
       wrote: each(variant, 0),
     }),
@@ -273,16 +281,27 @@ export function permissionRules(sys: Area): void {
       const maker = arm === 'treatment' ? inside : visitor
       const unmapped = (await overflowIds(outer)).uid
       const wrote = await writeAll(maker, variant)
-      return { owner, unmapped, uid, wrote, made: await readAll(inside, variant) }
+      // Nor does one without uid_map belong to another user who made it.
+      const user = await outer.spawn('another user')
+      const every = await user.capabilities()
+      await user.prctl(PR_SET_KEEPCAPS, 1)
+      await user.becomeUser(fresh.uid())
+      // Where unprivileged users may make no user namespace, the capability allows it.
+      await user.setCapabilities(every)
+      await user.unshare(cloneBits(['NEWUSER', 'NEWIPC']))
+      const wroteByMaker = await writeAll(user, variant)
+      return { owner, unmapped, uid, wrote, wroteByMaker, made: await readAll(inside, variant) }
     },
     treatment: ({ unmapped }, { variant }) => ({
       uid: unmapped,
       wrote: each(variant, 0),
+      wroteByMaker: each(variant, EACCES),
       made: tellingValues(variant),
     }),
     control: ({ owner, unmapped }, { variant }) => ({
       uid: owner ? 0 : unmapped,
       wrote: each(variant, owner ? EACCES : 0),
+      wroteByMaker: each(variant, EACCES),
       made: owner ? freshValues(variant) : tellingValues(variant),
     }),
   })

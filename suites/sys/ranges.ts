@@ -83,6 +83,7 @@ const LEFT_OUT = {
     { value: '2 3 4', outcome: 0, reads: '2 3 4 40' },
   ],
   others: '11 21 31 41',
+  initialsToo: false,
 }
 
 export function rangeRules(sys: Area): void {
@@ -120,7 +121,7 @@ export function rangeRules(sys: Area): void {
     needs: ['SYSVIPC_SYSCTL'],
     since: '5.1',
     arms: ARMS,
-    async experiment({ outer, stranger, arm }) {
+    async experiment({ outer, stranger, initial, arm }) {
       const path = '/proc/sys/kernel/sem'
       const most = await mostObjects(outer)
       await outer.writeFile(path, '10 20 30 40')
@@ -131,7 +132,15 @@ export function rangeRules(sys: Area): void {
       const written = await writeEach(outer, path, values)
       await outer.writeFile(path, '10 20 30 40')
       const fewer = await writeEach(outer, path, ['1', '2 3 4'])
-      return { values, written, fewer, others: await readSysctl(other, path) }
+      const initials = String(await readSysctl(await initial(), path)).split(' ')
+      return {
+        values,
+        written,
+        fewer,
+        others: await readSysctl(other, path),
+        // Whatever the initial one has: not the first value of a write that left the rest out.
+        initialsToo: ['1', '2'].includes(initials[0] as string),
+      }
     },
     treatment: ({ values }) => ({
       written: values.map((value) => ({
