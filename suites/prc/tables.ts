@@ -1,7 +1,15 @@
 /** PRC-01, PRC-07, PRC-09, PRC-10: what the tables below /proc/sysvipc list. */
 import { LASTING, SYSTEM_V_KINDS, systemV } from '../../fixtures/objects.ts'
 import { sideInInitial } from '../../fixtures/places.ts'
-import { type Area, atLeast, having, IPC_CREAT, IPC_EXCL, O_RDONLY } from '../../fixtures/rules.ts'
+import {
+  type Area,
+  atLeast,
+  having,
+  IPC_CREAT,
+  IPC_EXCL,
+  IPC_PRIVATE,
+  O_RDONLY,
+} from '../../fixtures/rules.ts'
 import {
   expectedRow,
   namesOf,
@@ -96,15 +104,32 @@ export function tableRules(prc: Area): void {
       await user.becomeUser(fresh.uid())
       const key = fresh.key()
       const object = await family.make(outer, key, 3, 0)
+      // One that no key leads to is listed as well.
+      const keyless = await family.make(outer, IPC_PRIVATE, 3, 0)
       return {
         row: await expectedRow(outer, family.kind, object),
+        keylessRow: await expectedRow(outer, family.kind, keyless),
         mode: (await user.stat(path)).mode & 0o7777,
         listed: rowOf(await readTable(user, path), key),
         toOwner: rowOf(await readTable(outer, path), key),
+        keylessListed: rowOf(await readTable(user, path), IPC_PRIVATE),
+        keylessToOwner: rowOf(await readTable(outer, path), IPC_PRIVATE),
       }
     },
-    treatment: ({ row }) => ({ mode: 0o444, listed: 'absent', toOwner: having(row) }),
-    control: ({ row }) => ({ mode: 0o444, listed: having(row), toOwner: having(row) }),
+    treatment: ({ row, keylessRow }) => ({
+      mode: 0o444,
+      listed: 'absent',
+      toOwner: having(row),
+      keylessListed: 'absent',
+      keylessToOwner: having(keylessRow),
+    }),
+    control: ({ row, keylessRow }) => ({
+      mode: 0o444,
+      listed: having(row),
+      toOwner: having(row),
+      keylessListed: having(keylessRow),
+      keylessToOwner: having(keylessRow),
+    }),
   })
 
   prc.comparison('PRC-09', {
