@@ -3,12 +3,14 @@ import { twoOfOneIdentifier } from '../../fixtures/identifiers.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { SYSTEM_V } from '../../fixtures/objects.ts'
 import type { Elsewhere } from '../../fixtures/places.ts'
-import { type Area, CLONE, type Flag, SEM_UNDO, SIGHUP } from '../../fixtures/rules.ts'
+import { type Area, CLONE, type Flag, SEM_UNDO, SIGCHLD, SIGHUP } from '../../fixtures/rules.ts'
 import { withThread } from '../../fixtures/threads.ts'
 import { makeSet, OPERATED, operate, UNDONE, valuesOf } from '../../fixtures/undo.ts'
 
 /** The variant where the first of a pid namespace becomes another program, and exits. */
 const INIT = 'execve and exit of an init'
+/** The variant where the process is killed while it waits for a child that has its memory, but not its list. */
+const VFORK = 'clone with CLONE_VFORK'
 /** The variant where the child has all namespaces of its own that it may. */
 const ABROAD = 'a child in other namespaces leaves'
 
@@ -127,7 +129,7 @@ export function addListRules(und: Area): void {
   })
 
   und.comparison('UND-08', {
-    says: 'the undo list is applied when the process ends, by exit, by a signal or with its pid namespace, whose init has one as everybody; it outlives execve, also that of a process with threads, and a forked child has none of it',
+    says: 'the undo list is applied when the process ends, by exit, by a signal or with its pid namespace, whose init has one as everybody; it outlives execve, also that of a process with threads, and a forked child has none of it, nor one by CLONE_VFORK, which the process waits for',
     source: ['semop(2) SEM_UNDO', 'ipc/sem.c: exit_sem, copy_semundo'],
     needs: ['SYSVIPC'],
     variants: [
@@ -138,6 +140,7 @@ export function addListRules(und: Area): void {
       'fork',
       'clone with CLONE_NEWIPC',
       'clone with CLONE_NEWPID',
+      VFORK,
       'end of the pid namespace',
       INIT,
     ],
@@ -145,12 +148,14 @@ export function addListRules(und: Area): void {
       'clone with CLONE_NEWPID': ['PID_NS'],
       'end of the pid namespace': ['PID_NS'],
       [INIT]: ['PID_NS'],
+      [VFORK]: ['PID_NS'],
     },
     arms: { treatment: 'operations with SEM_UNDO', control: 'operations without' },
-    async experiment({ outer, arm, variant, fresh }) {
+    async experiment({ outer, arm, variant, fresh, eventually }) {
       const id = await makeSet(outer, fresh.key())
       // Whose death kills the process too, where it is the init of its pid namespace.
-      const parent = variant === 'end of the pid namespace' ? await outer.spawn('init', ['NEWPID']) : outer
+      const inOwn = variant === 'end of the pid namespace' || variant === VFORK
+      const parent = inOwn ? await outer.spawn('init', ['NEWPID']) : outer
       const process = await parent.spawn('process', variant === INIT ? ['NEWPID'] : [])
       await operate(process, id, arm === 'treatment' ? SEM_UNDO : 0)
       const before = await valuesOf(outer, id)
@@ -160,7 +165,19 @@ export function addListRules(und: Area): void {
         await process.withThreads()
       }
       if (variant === INIT) await process.execProbe()
-      if (variant === 'fork' || variant.startsWith('clone')) {
+      // Of the others nothing has to be waited for.
+      let childLives = variant !== VFORK
+      if (variant === VFORK) {
+        // No answer comes: the process sleeps until its child ends, and is killed before. The child has the next
+        // number of that pid namespace.
+        process.process
+          .call('cloneFunction', [CLONE.VFORK | CLONE.VM | SIGCHLD, 'pause'])
+          .catch(() => undefined)
+        childLives = await eventually(
+          async () => (await parent.try.kill(process.pid + 1, 0)) === 0,
+          (seen) => seen,
+        )
+      } else if (variant === 'fork' || variant.startsWith('clone')) {
         const flag = variant.split('CLONE_')[1] as Flag | undefined
         const child = await process.spawn('child', flag ? [flag] : [])
         await child.exitAndReap()
@@ -171,11 +188,21 @@ export function addListRules(und: Area): void {
       // It is as good as dead when the call returns: the SIGKILL that follows finds it dying.
       if (variant === 'another signal') await outer.kill(process.pid, SIGHUP)
       if (variant === 'exit' || variant === INIT) await process.exitAndReap()
-      else await (parent === outer ? process : parent).killAndReap()
-      return { before, meanwhile, atLast: await valuesOf(outer, id) }
+      else await (variant === 'end of the pid namespace' ? parent : process).killAndReap()
+      return { before, childLives, meanwhile, atLast: await valuesOf(outer, id) }
     },
-    treatment: () => ({ before: [...OPERATED], meanwhile: [...OPERATED], atLast: [...UNDONE] }),
-    control: () => ({ before: [...OPERATED], meanwhile: [...OPERATED], atLast: [...OPERATED] }),
+    treatment: () => ({
+      before: [...OPERATED],
+      childLives: true,
+      meanwhile: [...OPERATED],
+      atLast: [...UNDONE],
+    }),
+    control: () => ({
+      before: [...OPERATED],
+      childLives: true,
+      meanwhile: [...OPERATED],
+      atLast: [...OPERATED],
+    }),
   })
 
   und.comparison('UND-09', {
