@@ -36,6 +36,8 @@ const DEEP = '300 deep'
 const SET_USER_ID = 'a set-user-id program'
 /** The new user namespace is made first, and with it credentials that a failure throws away. */
 const WITH_NEWUSER = 'with CLONE_NEWUSER'
+/** The flag of the undo list is named, and not only meant by CLONE_NEWIPC. */
+const WITH_SYSVSEM = 'with CLONE_NEWUTS and CLONE_SYSVSEM'
 
 /** The same flags without NEWIPC; NEWUTS where nothing is left, so that the call still makes something. */
 function withoutNewipc(flags: readonly Flag[]): Flag[] {
@@ -198,7 +200,7 @@ export function creationRules(ent: Area): void {
     needs: ['SYSVIPC', 'SYSVIPC_SYSCTL', 'USER_NS', 'UCOUNT_SYSCTL', 'CAP_SETUID'],
     since: '4.9',
     flags: [['NEWUSER', 'NEWIPC']],
-    variants: ['with CLONE_NEWUTS', WITH_NEWUSER],
+    variants: ['with CLONE_NEWUTS', WITH_NEWUSER, WITH_SYSVSEM],
     arms: { treatment: 'max_ipc_namespaces is reached', control: 'one more is allowed' },
     async experiment({ outer, enter, arm, variant, fresh }) {
       const other = variant === WITH_NEWUSER ? 'NEWUSER' : 'NEWUTS'
@@ -209,7 +211,8 @@ export function creationRules(ent: Area): void {
       await caller.semop(set, [{ index: 0, change: 3, flags: SEM_UNDO }])
       const segment = await caller.shmget(fresh.key(), 4096, IPC_CREAT | IPC_EXCL | 0o600)
       const before = { ipc: await namespaceOf(caller), other: await namespaceOf(caller, other) }
-      const returned = await caller.try.unshare(CLONE[other] | CLONE.NEWIPC)
+      const named = variant === WITH_SYSVSEM ? CLONE.SYSVSEM : 0
+      const returned = await caller.try.unshare(CLONE[other] | CLONE.NEWIPC | named)
       // Takes away every segment whose maker has left (proc_sys_kernel(5)), and only those.
       await setForced(outer, inside, 1)
       const left = await inside.try.shmctlStat(segment)
