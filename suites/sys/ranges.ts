@@ -79,8 +79,8 @@ function rangeRule(
 /** Fewer than four values written to sem after 10 20 30 40; nothing to another namespace, which has its own. */
 const LEFT_OUT = {
   fewer: [
-    { value: '1', outcome: 0, reads: '1 20 30 40' },
-    { value: '2 3 4', outcome: 0, reads: '2 3 4 40' },
+    { value: '7919', outcome: 0, reads: '7919 20 30 40' },
+    { value: '7927 3 4', outcome: 0, reads: '7927 3 4 40' },
   ],
   others: '11 21 31 41',
   initialsToo: false,
@@ -131,15 +131,15 @@ export function rangeRules(sys: Area): void {
       const values = arm === 'treatment' ? ['1 2 3 -1', `5 6 7 ${most + 1}`] : [`1 2 3 ${most}`, '-1 -1 -1 0']
       const written = await writeEach(outer, path, values)
       await outer.writeFile(path, '10 20 30 40')
-      const fewer = await writeEach(outer, path, ['1', '2 3 4'])
+      const fewer = await writeEach(outer, path, ['7919', '7927 3 4'])
       const initials = String(await readSysctl(await initial(), path)).split(' ')
       return {
         values,
         written,
         fewer,
         others: await readSysctl(other, path),
-        // Whatever the initial one has: not the first value of a write that left the rest out.
-        initialsToo: ['1', '2'].includes(initials[0] as string),
+        // Whatever the initial one has, nobody chose these.
+        initialsToo: ['7919', '7927'].includes(initials[0] as string),
       }
     },
     treatment: ({ values }) => ({
