@@ -1,5 +1,6 @@
 import type { CellResult } from '../../harness/results/model.ts'
-import { REQUIREMENTS, type Requirement } from '../../harness/rules/requirements.ts'
+import type { Requirement } from '../../harness/rules/requirements/requirement.ts'
+import { REQUIREMENTS } from '../../harness/rules/requirements.ts'
 import { evaluate, parseExpression } from '../kconfig/expression.ts'
 import type { Prediction } from '../kconfig/predict.ts'
 import type { Lookup } from '../kconfig/state.ts'

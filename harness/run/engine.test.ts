@@ -1,8 +1,9 @@
-import { afterAll, describe, expect, test } from 'vitest'
-import { Failure } from '../link/failure.ts'
+import { afterAll, describe, expect, test, vi } from 'vitest'
+import { Failure, HarnessError } from '../link/failure.ts'
 import { CLONE, IPC_CREAT, IPC_EXCL, SIGKILL, WNOHANG } from '../probe/constants.ts'
 import type { CellResult } from '../results/model.ts'
 import { expand } from '../rules/expand.ts'
+import { REQUIREMENTS } from '../rules/requirements.ts'
 import {
   type Area,
   area,
@@ -66,6 +67,17 @@ describe.skipIf(!privileged)('the engine (needs CAP_SYS_ADMIN)', () => {
     const results = await run((rules) => rules.visibility('T-1', honest))
     expect(verdicts(results)).toEqual(['pass'])
     expect(new Set(results.map(({ arm }) => arm)).size).toBe(2)
+  })
+
+  test('a requirement whose trial breaks is tried once more, and then is an error', async () => {
+    const needy = (rules: Area): void => rules.visibility('T-1', { ...honest, needs: ['UTS_SYSCTL'] })
+    const trial = vi.spyOn(REQUIREMENTS.UTS_SYSCTL, 'met').mockRejectedValue(new HarnessError('killed'))
+    expect(verdicts(await run(needy))).toEqual(['error'])
+    expect(trial).toHaveBeenCalledTimes(2)
+    trial.mockRestore()
+    vi.spyOn(REQUIREMENTS.NET_NS, 'met').mockRejectedValueOnce(new HarnessError('killed'))
+    const other = (rules: Area): void => rules.visibility('T-1', { ...honest, needs: ['NET_NS'] })
+    expect(verdicts(await run(other))).toEqual(['pass'])
   })
 
   test('swapped predictions fail in every cell, with what was expected and what was seen', async () => {

@@ -242,18 +242,22 @@ export class Engine {
   #meets(name: RequirementName): Promise<boolean> {
     let answer = this.#requirements.get(name)
     if (!answer) {
-      answer = this.#liveTrunk().then(async (trunk) => {
-        const scratch = await trunk.scratch()
-        try {
-          return await REQUIREMENTS[name].met(scratch)
-        } finally {
-          scratch.process.end()
-          await trunk.clean(scratch.record)
-        }
-      })
+      // Once more where it broke: one probe that was killed must not make errors of all the cells of this need.
+      answer = this.#tryOut(name).catch(() => this.#tryOut(name))
       this.#requirements.set(name, answer)
     }
     return answer
+  }
+
+  async #tryOut(name: RequirementName): Promise<boolean> {
+    const trunk = await this.#liveTrunk()
+    const scratch = await trunk.scratch()
+    try {
+      return await REQUIREMENTS[name].met(scratch)
+    } finally {
+      scratch.process.end()
+      await trunk.clean(scratch.record)
+    }
   }
 
   /** The trunk that all cells share; another one when it has died. */
