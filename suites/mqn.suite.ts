@@ -1,5 +1,6 @@
 import { area, conformance } from '../fixtures/rules.ts'
 import { addDescriptors } from './mqn/descriptors.ts'
+import { addMessages } from './mqn/messages.ts'
 import { addNames } from './mqn/names.ts'
 import { addNotification } from './mqn/notification.ts'
 
@@ -8,6 +9,7 @@ export default mqn
 
 addNames(mqn)
 addDescriptors(mqn)
+addMessages(mqn)
 addNotification(mqn)
 
 await conformance(mqn)
