@@ -1,6 +1,7 @@
 import { twoOfOneIdentifier } from '../fixtures/identifiers.ts'
 import { nsfdOf } from '../fixtures/identity.ts'
 import { joinIpc } from '../fixtures/leaving.ts'
+import { PATIENCE_MS } from '../fixtures/patience.ts'
 import { ELSEWHERE, type Elsewhere } from '../fixtures/places.ts'
 import {
   area,
@@ -83,7 +84,7 @@ blk.comparison('BLK-01', {
     await visitor.setns(entrance, CLONE.NEWIPC)
     await visitor.close(entrance)
     const removed = await wait.family.remove(visitor, id)
-    const woken = await waiting.within(5000)
+    const woken = await waiting.within(PATIENCE_MS)
     await visitor.exitAndReap()
     if (woken !== 'blocked') await waiter.unshare(CLONE.NEWIPC)
     return { twinsEnd, alive, state, removed, woken, end: await watch.end(world) }
@@ -115,7 +116,7 @@ blk.comparison('BLK-02', {
       arm === 'control' ? await wait.family.remove(here, hereId) : await wait.family.remove(there, thereId)
     // Where it still waits, this is what it was waiting for; EIDRM would have come before.
     if (arm === 'treatment') await wait.feed(here, hereId, 'from here')
-    return { removed, woken: await waiting.within(5000) }
+    return { removed, woken: await waiting.within(PATIENCE_MS) }
   },
   treatment: (_, world) => ({ removed: 0, woken: waitOf(world).fed('from here') }),
   control: () => ({ removed: 0, woken: EIDRM }),
@@ -139,7 +140,7 @@ blk.comparison('BLK-03', {
     const waiters = await wait.waiters?.(here, hereId)
     const after = await wait.family.inspect(here, hereId)
     await wait.feed(here, hereId, 'from here')
-    const woken = await waiting.within(5000)
+    const woken = await waiting.within(PATIENCE_MS)
     return { fed, before, waiters: waiters ?? 1, after, woken }
   },
   treatment: ({ before }, world) => ({
@@ -173,7 +174,11 @@ blk.comparison('BLK-04', {
     const waiting = await wait.begin(process, thread, id)
     if (arm === 'control') {
       const fed = await wait.feed(process, id, 'from home')
-      return { threadFed: failed(threadFed) ? threadFed : 'done', fed, woken: await waiting.within(5000) }
+      return {
+        threadFed: failed(threadFed) ? threadFed : 'done',
+        fed,
+        woken: await waiting.within(PATIENCE_MS),
+      }
     }
     const home = await process.open('/proc/self/ns/ipc', O_RDONLY)
     await process.unshare(CLONE.NEWIPC)
@@ -185,7 +190,14 @@ blk.comparison('BLK-04', {
     const state = waiting.state()
     await process.setns(home, CLONE.NEWIPC)
     const fed = await wait.feed(process, id, 'from home')
-    return { sameId: twin === id, threadFed, fromAbroad, state, fed, woken: await waiting.within(5000) }
+    return {
+      sameId: twin === id,
+      threadFed,
+      fromAbroad,
+      state,
+      fed,
+      woken: await waiting.within(PATIENCE_MS),
+    }
   },
   treatment: (_, world) => ({
     sameId: true,
@@ -221,7 +233,7 @@ blk.comparison('BLK-05', {
     const state = waiting.state()
     const done = arm === 'treatment' ? await sender.try.mq_send(queue, 'late') : await sender.try.close(queue)
     // Descriptors of a queue of the same name elsewhere do not matter either.
-    const woken = await waiting.within(arm === 'treatment' ? 5000 : 50)
+    const woken = await waiting.within(arm === 'treatment' ? PATIENCE_MS : 50)
     if (arm === 'control') return { end, state, done, woken }
     const again = await sender.try.mq_send(queue, 'more')
     return { end, state, done, woken, again, received: await receiver.try.mq_receive(queue) }

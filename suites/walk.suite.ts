@@ -2,8 +2,10 @@
  * Five experiments that people learn IPC namespaces from, with the calls and the tools that they use, each
  * with the half that shows the opposite.
  */
+
 import { namespaceOf } from '../fixtures/identity.ts'
 import { whetherMade } from '../fixtures/outcomes.ts'
+import { PATIENCE_MS } from '../fixtures/patience.ts'
 import {
   area,
   conformance,
@@ -220,7 +222,7 @@ walk.comparison('WALK-5', {
     // The child waits until its parent closes the pipe: no sleep keeps the two in step.
     const step = await child.block.read(reader)
     await parent.close(writer)
-    const inStep = await step.within(5000)
+    const inStep = await step.within(PATIENCE_MS)
     await child.kill(await child.getppid(), SIGUSR1)
     await child.write(other, 'socket')
     await child.write(file, 'file')

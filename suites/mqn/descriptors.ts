@@ -1,6 +1,8 @@
 /** Queue descriptors that cross namespaces: MQN-06 … MQN-10. */
+
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { makePlaces, mountQueues, unshareMounts } from '../../fixtures/mqueue-mounts.ts'
+import { PATIENCE_MS } from '../../fixtures/patience.ts'
 import {
   awaitNotification,
   foundByName,
@@ -32,9 +34,6 @@ import {
   SIGUSR1,
 } from '../../fixtures/rules.ts'
 import { watchNamespace } from '../../fixtures/sensors.ts'
-
-/** Every call with it is answered at once by something the rule does; four of them must fit in one cell. */
-const PATIENCE_MS = 8000
 
 /** The other way to a descriptor of a queue than mq_open(3): its file in a queue file system. */
 const THROUGH_MOUNT = 'opened through a mount'

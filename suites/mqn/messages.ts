@@ -1,9 +1,8 @@
 /** A queue’s messages and room, whichever IPC namespace they come from: MQN-12, MQN-19. */
+import { PATIENCE_MS } from '../../fixtures/patience.ts'
 import { NEW_QUEUE, takeByName } from '../../fixtures/posix-queues.ts'
 import { type Area, ETIMEDOUT, having, POLLIN, POLLOUT } from '../../fixtures/rules.ts'
 
-/** Every call with it is answered at once by something the rule does; four of them must fit in one cell. */
-const PATIENCE_MS = 8000
 /** At the end of its time poll(2) looks once more, and finds what it was never woken for. */
 const NO_TIMEOUT = -1
 

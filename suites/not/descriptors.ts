@@ -1,6 +1,8 @@
 /** What two processes share by descriptors, paths and memory, whatever their IPC namespaces. */
+
 import { connected, withDirectory } from '../../fixtures/meeting.ts'
 import { ok } from '../../fixtures/outcomes.ts'
+import { PATIENCE_MS } from '../../fixtures/patience.ts'
 import {
   type Area,
   type ComparisonWorld,
@@ -168,7 +170,7 @@ export function addDescriptorRules(not: Area): void {
         : await inheritingMutexes(world, owner, heir, address, place)
       const waiting = await heir.block.futexWait(place, seen, 50_000)
       const woken = await owner.futexWake(address, 1)
-      const wait = await waiting.within(arm === 'treatment' ? 5000 : 50)
+      const wait = await waiting.within(arm === 'treatment' ? PATIENCE_MS : 50)
       return { seen, woken, wait, mutexes }
     },
     treatment: ({ mutexes }) => ({
@@ -263,7 +265,7 @@ async function inheritingMutexes(
   // Seen to wait, or it has just not told yet that it need not: only for the treatment a difference.
   const waited = arm === 'treatment' ? { waited: waiting.state() } : {}
   const given = await owner.try.futexUnlockPi(owners + second)
-  return { tried, ...waited, given, got: await waiting.within(5000) }
+  return { tried, ...waited, given, got: await waiting.within(PATIENCE_MS) }
 }
 
 const DESCRIPTORS = {

@@ -1,6 +1,8 @@
 /** Who counts as the one that acted: the dead, threads, and a process that undoes: PID-04, PID-06, PID-08. */
+
 import { type Ending, endMembership } from '../../fixtures/leaving.ts'
 import type { SystemVKind } from '../../fixtures/objects.ts'
+import { PATIENCE_MS } from '../../fixtures/patience.ts'
 import {
   type Area,
   type Flag,
@@ -22,9 +24,6 @@ const UNDOING: Readonly<Record<string, Ending>> = {
 }
 
 const FLAG_SETS: readonly (readonly Flag[])[] = [[], ['NEWPID']]
-
-/** What is waited for happens at once. */
-const PATIENCE_MS = 8000
 
 export function addActors(pid: Area): void {
   pid.comparison('PID-04', {

@@ -1,7 +1,9 @@
 /** The pids that System V objects remember, over scenes and flag sets: PID-01 … PID-03, PID-05 and PID-07. */
+
 import { indexOf } from '../../fixtures/identifiers.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { family, LASTING, OBJECT_KINDS, SYSTEM_V, type SystemVKind } from '../../fixtures/objects.ts'
+import { PATIENCE_MS } from '../../fixtures/patience.ts'
 import {
   type Area,
   CLONE,
@@ -34,9 +36,6 @@ interface Remembering {
   /** The same by the commands that take an index, where there are such. */
   pidsByIndex?(member: Member, id: number): Promise<readonly Readonly<Record<string, number>>[]>
 }
-
-/** What is waited for happens at once. */
-const PATIENCE_MS = 8000
 
 async function attachAndDetach(member: Member, id: number): Promise<void> {
   await member.shmdt(await member.shmat(id))

@@ -1,7 +1,9 @@
 /** Attached segments and the borders of IPC namespaces: memory, identifiers, counts. */
+
 import { ATTEMPTS } from '../../fixtures/identifiers.ts'
 import { DEPARTURES, type Departure, depart } from '../../fixtures/leaving.ts'
 import { mappingAt } from '../../fixtures/mappings.ts'
+import { PATIENCE_MS } from '../../fixtures/patience.ts'
 import {
   type Area,
   type ComparisonWorld,
@@ -405,7 +407,7 @@ export function attachedRules(sha: Area): void {
     variants: DEPARTURES,
     async experiment(world) {
       const { outer, arm, fresh, flags } = world
-      const patience = arm === 'treatment' ? 5000 : 50
+      const patience = arm === 'treatment' ? PATIENCE_MS : 50
       const segment = await outer.shmget(fresh.key(), BYTES, IPC_CREAT | IPC_EXCL | 0o600)
       const other = await outer.shmget(fresh.key(), BYTES, IPC_CREAT | IPC_EXCL | 0o600)
       const here = await outer.shmat(segment)

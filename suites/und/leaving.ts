@@ -1,6 +1,8 @@
 /** What leaving an IPC namespace does to the undo list. */
+
 import { nsfdOf } from '../../fixtures/identity.ts'
 import { ok } from '../../fixtures/outcomes.ts'
+import { PATIENCE_MS } from '../../fixtures/patience.ts'
 import {
   type Area,
   type Blocked,
@@ -50,9 +52,14 @@ async function leftBehind(
   waiting: Blocked<number>,
 ) {
   const after = await valuesOfAll(outer, sets)
-  const woken = arm === 'treatment' ? await waiting.within(5000) : waiting.state()
+  const woken = arm === 'treatment' ? await waiting.within(PATIENCE_MS) : waiting.state()
   await member.exitAndReap()
-  return { after, woken, atLast: await valuesOfAll(outer, sets), wokenAtLast: await waiting.within(5000) }
+  return {
+    after,
+    woken,
+    atLast: await valuesOfAll(outer, sets),
+    wokenAtLast: await waiting.within(PATIENCE_MS),
+  }
 }
 
 /** The sets after all was undone and a waiter took what the third got back. */
