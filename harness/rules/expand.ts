@@ -43,6 +43,7 @@ type Combination = Pick<Cell, 'scene' | 'via' | 'flags'>
 const PLAIN = SCENES[0] as Scene
 /** Commands start from the initial namespaces. */
 const FROM_INITIAL = SCENES[1] as Scene
+const TO_INITIAL = SCENES[3] as Scene
 
 /** Takes the n-th, round and round: spreads one dimension over another. */
 function turn<Item>(items: readonly Item[], number: number): Item {
@@ -72,6 +73,11 @@ function quick(variant: number): Combination[] {
     ...[PLAIN, third].map((scene, number) => ({ scene, via: wayFor(number + variant), flags: NONE })),
     { scene: turn([third, PLAIN], variant), via: wayFor(variant + 2), flags: TWO_OWNERS },
   ]
+}
+
+/** The observer in the initial namespace; where the variant's turn is to be there anyhow, the same cell. */
+function soughtFromInitial(variant: number): Combination {
+  return { scene: TO_INITIAL, via: wayFor(variant + 2), flags: NEWIPC }
 }
 
 /** Every scene, every way in and every flag set of the mission; where one is the subject the others take turns. */
@@ -174,6 +180,7 @@ function combinationsOf(
   if (aboutFlags === 'all') return ABOUT_FLAGS[profile]()
   const combinations = [
     ...COMBINATIONS[profile](variant),
+    ...(rule.soughtFromInitial && profile === 'quick' ? [soughtFromInitial(variant)] : []),
     ...aboutFlags.flatMap((flag) => withFlag(flag, profile, variant)),
   ]
   if (!wanted) return combinations

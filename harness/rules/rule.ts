@@ -145,6 +145,11 @@ export interface VisibilityRule<Seen extends object> extends Common {
   aboutFlags?: 'all' | readonly Flag[]
   /** What the cells with a side in the initial namespace need besides. */
   initialNeeds?: readonly RequirementName[]
+  /**
+   * The observer looks for what the actor has: even the quick profile has him in the initial namespace for each
+   * variant, of other rules for one variant in five. A kernel may let callers of that namespace find more.
+   */
+  soughtFromInitial?: true
   /** The cell needs members and namespaces of its own: it counts objects, changes limits, blocks, leaves. */
   ownWorld?: boolean
   /** Writes sysctls of either side's IPC namespace: no scene with the initial one unless disposable. */

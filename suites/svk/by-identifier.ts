@@ -108,6 +108,7 @@ export function addIdentifierRules(svk: Area): void {
     needs: ['SYSVIPC'],
     variants: [...SYSTEM_V_KINDS, 'sem-large'],
     variantNeeds: LASTING,
+    soughtFromInitial: true,
     async experiment(world) {
       const { actor, observer, variant } = world
       const family = variant === 'sem-large' ? LARGE_SETS : systemV(world)
@@ -148,6 +149,7 @@ export function addIdentifierRules(svk: Area): void {
     needs: ['SYSVIPC'],
     variants: SYSTEM_V_KINDS,
     variantNeeds: LASTING,
+    soughtFromInitial: true,
     async experiment(world) {
       const { actor, observer } = world
       const family = systemV(world)
@@ -199,6 +201,7 @@ export function addIdentifierRules(svk: Area): void {
     needs: ['SYSVIPC'],
     variants: [...SYSTEM_V_KINDS, ...OF_A_USER],
     variantNeeds: NEEDS_OF_A_USER,
+    soughtFromInitial: true,
     async experiment(world) {
       const family = systemV(world)
       const { actor, observer } = await ofOneOwner(world)
@@ -258,6 +261,7 @@ export function addIdentifierRules(svk: Area): void {
     variants: [...SYSTEM_V_KINDS, ...OF_A_USER, ATTACHED],
     variantNeeds: { ...NEEDS_OF_A_USER, [ATTACHED]: ['lasting segments'] },
     ownWorld: true,
+    soughtFromInitial: true,
     async experiment(world) {
       const family = systemV(world)
       const { actor, observer, owner } = await ofOneOwner(world)
@@ -326,6 +330,7 @@ export function addIdentifierRules(svk: Area): void {
     variants: SYSTEM_V_KINDS,
     variantNeeds: LASTING,
     ownWorld: true,
+    soughtFromInitial: true,
     async experiment(world) {
       const { actor, observer } = world
       const family = systemV(world)
@@ -364,6 +369,7 @@ export function addIdentifierRules(svk: Area): void {
     source: ['msgop(2) MSG_COPY', 'ipc/msg.c: do_msgrcv'],
     needs: ['SYSVIPC', 'MSG_COPY'],
     since: '3.8',
+    soughtFromInitial: true,
     async experiment(world) {
       const { actor, observer } = world
       const family = systemV({ variant: 'msg' })

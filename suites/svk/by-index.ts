@@ -54,6 +54,7 @@ export function addIndexRules(svk: Area): void {
     needs: ['SYSVIPC'],
     variants: SYSTEM_V_KINDS,
     variantNeeds: LASTING,
+    soughtFromInitial: true,
     async experiment(world) {
       const { actor, observer } = world
       const family = systemV(world)
@@ -91,6 +92,7 @@ export function addIndexRules(svk: Area): void {
     variants: SYSTEM_V_KINDS,
     variantNeeds: LASTING,
     aboutFlags: ['NEWUSER'],
+    soughtFromInitial: true,
     async experiment(world) {
       const { actor, observer } = world
       const family = systemV(world)

@@ -33,6 +33,7 @@ export function addKeyRules(svk: Area): void {
       needs: kind === 'shm' ? ['SYSVIPC', 'lasting segments'] : ['SYSVIPC'],
       since: '2.6.19',
       byHand: [`ipcmk -${{ msg: 'Q', sem: 'S 1', shm: 'M 4096' }[kind]}`, 'unshare --ipc ipcs'],
+      soughtFromInitial: true,
       async experiment({ actor, observer, fresh }) {
         const key = fresh.key()
         const id = await family.make(actor, key, 41)
@@ -113,6 +114,7 @@ export function addKeyRules(svk: Area): void {
     needs: ['SYSVIPC'],
     variants: SYSTEM_V_KINDS,
     variantNeeds: LASTING,
+    soughtFromInitial: true,
     async experiment(world) {
       const { actor, observer, fresh } = world
       const family = systemV(world)

@@ -30,6 +30,7 @@ export function addCountRules(svk: Area): void {
     variants: [...SYSTEM_V_KINDS, 'limits'],
     variantNeeds: { ...LASTING, limits: ['SYSVIPC_SYSCTL'] },
     ownWorld: true,
+    soughtFromInitial: true,
     experiment: (world) => (world.variant === 'limits' ? compareLimits(world) : compareCounts(world)),
     shared: (_, world) =>
       world.variant === 'limits'
@@ -82,6 +83,7 @@ export function addCountRules(svk: Area): void {
     variants: SYSTEM_V_KINDS,
     variantNeeds: LASTING,
     ownWorld: true,
+    soughtFromInitial: true,
     experiment: compareAmounts,
     shared: (_, world) =>
       touching(world)
