@@ -45,6 +45,7 @@ export function addNames(mqn: Area): void {
     source: ['ipc_namespaces(7)', 'ipc/mqueue.c: do_mq_open'],
     needs: ['POSIX_MQUEUE'],
     since: '2.6.30',
+    soughtFromInitial: true,
     async experiment({ actor, observer, fresh }) {
       const name = fresh.name()
       const queue = await actor.mq_create(name, NEW_QUEUE, 0o600, ACTORS)
@@ -99,6 +100,7 @@ export function addNames(mqn: Area): void {
     source: ['ipc_namespaces(7)', 'mq_open(3)', 'ipc/mqueue.c: do_mq_open'],
     needs: ['POSIX_MQUEUE'],
     since: '2.6.30',
+    soughtFromInitial: true,
     async experiment({ actor, observer, fresh, eventually }) {
       const name = fresh.name()
       const queue = await actor.mq_create(name, NEW_QUEUE, 0o600, ACTORS)
@@ -153,6 +155,7 @@ export function addNames(mqn: Area): void {
     since: '2.6.30',
     variants: ['absent in the caller’s namespace', 'present in both', BY_A_USER],
     variantNeeds: { [BY_A_USER]: ['CAP_SETUID'] },
+    soughtFromInitial: true,
     async experiment({ fresh, variant, relation, ...sides }) {
       const uid = fresh.uid()
       const byUser = variant === BY_A_USER
