@@ -2,15 +2,18 @@
 import { twoOfOneIdentifier } from '../../fixtures/identifiers.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { SYSTEM_V } from '../../fixtures/objects.ts'
+import { PATIENCE_MS } from '../../fixtures/patience.ts'
 import type { Elsewhere } from '../../fixtures/places.ts'
-import { type Area, CLONE, type Flag, SEM_UNDO, SIGCHLD, SIGHUP } from '../../fixtures/rules.ts'
+import { type Area, CLONE, type Flag, type Member, SEM_UNDO, SIGCHLD, SIGHUP } from '../../fixtures/rules.ts'
 import { withThread } from '../../fixtures/threads.ts'
-import { makeSet, OPERATED, operate, UNDONE, valuesOf } from '../../fixtures/undo.ts'
+import { giveTwice, makeSet, OPERATED, operate, takeAndGive, UNDONE, valuesOf } from '../../fixtures/undo.ts'
 
 /** The variant where the first of a pid namespace becomes another program, and exits. */
 const INIT = 'execve and exit of an init'
 /** The variant where the process is killed while it waits for a child that has its memory, but not its list. */
 const VFORK = 'clone with CLONE_VFORK'
+/** The variant where another process completes the operation, and is gone before this one. */
+const WAITED = 'an operation that had to wait'
 /** The variant where the child has all namespaces of its own that it may. */
 const ABROAD = 'a child in other namespaces leaves'
 
@@ -129,7 +132,7 @@ export function addListRules(und: Area): void {
   })
 
   und.comparison('UND-08', {
-    says: 'the undo list is applied when the process ends, by exit, by a signal or with its pid namespace, whose init has one as everybody; it outlives execve, also that of a process with threads, and a forked child has none of it, nor one by CLONE_VFORK, which the process waits for',
+    says: 'the undo list is applied when the process ends, by exit, by a signal or with its pid namespace, whose init has one as everybody; it has operations that had to wait as well as others, and outlives execve, also that of a process with threads, and a forked child has none of it, nor one by CLONE_VFORK, which the process waits for',
     source: ['semop(2) SEM_UNDO', 'ipc/sem.c: exit_sem, copy_semundo'],
     needs: ['SYSVIPC'],
     variants: [
@@ -141,6 +144,7 @@ export function addListRules(und: Area): void {
       'clone with CLONE_NEWIPC',
       'clone with CLONE_NEWPID',
       VFORK,
+      WAITED,
       'end of the pid namespace',
       INIT,
     ],
@@ -157,7 +161,9 @@ export function addListRules(und: Area): void {
       const inOwn = variant === 'end of the pid namespace' || variant === VFORK
       const parent = inOwn ? await outer.spawn('init', ['NEWPID']) : outer
       const process = await parent.spawn('process', variant === INIT ? ['NEWPID'] : [])
-      await operate(process, id, arm === 'treatment' ? SEM_UNDO : 0)
+      const flag = arm === 'treatment' ? SEM_UNDO : 0
+      if (variant === WAITED) await operateAfterWaiting(outer, process, id, flag)
+      else await operate(process, id, flag)
       const before = await valuesOf(outer, id)
       if (variant === 'execve') {
         // First by its only thread; the program that it becomes has two.
@@ -241,4 +247,16 @@ export function addListRules(und: Area): void {
       sameSet: true,
     }),
   })
+}
+
+/** Does what `operate` does; but nothing can be taken until somebody else has put it there, who ends then. */
+async function operateAfterWaiting(outer: Member, process: Member, id: number, flag: number): Promise<void> {
+  const [, toTake = 0] = await outer.semctlGetAll(id, 3)
+  await outer.semctlSetValue(id, 1, 0)
+  await giveTwice(process, id, flag)
+  const waiting = await process.block.semop(id, [...takeAndGive(flag)])
+  const feeder = await outer.spawn('feeder')
+  await feeder.semop(id, [{ index: 1, change: toTake }])
+  await waiting.within(PATIENCE_MS)
+  await feeder.exitAndReap()
 }
