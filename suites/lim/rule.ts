@@ -168,7 +168,7 @@ async function perform(limit: AnyLimit, world: VisibilityWorld): Promise<Seen> {
       case 'set':
         return sideInInitial(world, side) ? NOT_SET : set(setters[side], limit, step.to)
       case 'use':
-        return 'use' in limit ? limit.use(makers[side], step.units, fresh.name()) : 0
+        return 'use' in limit ? limit.use(makers[side], step.units, fresh.name(), fresh.key()) : 0
       case 'claim':
         if (sideInInitial(world, side) || !('add' in limit) || limit.nextId === undefined) return NOT_SET
         return writeSysctl(setters[side], limit.nextId, CLAIMED)

@@ -16,6 +16,7 @@ import {
   E2BIG,
   EAGAIN,
   EINVAL,
+  ENOMSG,
   ENOSPC,
   EPERM,
   failed,
@@ -25,6 +26,7 @@ import {
   type Member,
   SHM_RDONLY,
 } from '../../fixtures/rules.ts'
+import { unlikeText } from '../../fixtures/texts.ts'
 import { limitRule } from './rule.ts'
 
 export function totalLimitRules(lim: Area): void {
@@ -66,14 +68,20 @@ export function totalLimitRules(lim: Area): void {
         await outer.writeFile('/proc/sys/kernel/sem', '0 0 1 0')
       }
       if (arm === 'control') await lower()
-      const queue = await outer.try.msgget(IPC_PRIVATE, IPC_CREAT | 0o600)
+      const queue = await outer.msgget(IPC_PRIVATE, IPC_CREAT | 0o600)
+      // Those made before hold a message.
+      if (arm === 'treatment') await outer.msgsnd(queue, TYPE, LONG_TEXT, IPC_NOWAIT)
       const set = await outer.try.semget(IPC_PRIVATE, 2, IPC_CREAT | 0o600)
       const segment = await outer.try.shmget(IPC_PRIVATE, 8192, IPC_CREAT | 0o600)
-      if (arm === 'control') return { queue, set, segment, ...(await use(outer, { queue, set, segment })) }
+      if (arm === 'control') {
+        const used = await use(outer, { queue, set, segment })
+        return { set, segment, ...used, ...(await shorten(outer, queue)) }
+      }
       await lower()
       await forbid()
       return {
         ...(await use(outer, { queue, set, segment })),
+        ...(await shorten(outer, queue)),
         moreQueues: await outer.try.msgget(IPC_PRIVATE, IPC_CREAT | 0o600),
         moreSets: await outer.try.semget(IPC_PRIVATE, 1, IPC_CREAT | 0o600),
         moreSegments: await outer.try.shmget(IPC_PRIVATE, 1, IPC_CREAT | 0o600),
@@ -89,12 +97,35 @@ export function totalLimitRules(lim: Area): void {
       bytes: 8192,
       attached: 'the text',
       attachedReadOnly: 'the text',
+      received: { type: TYPE, text: LONG_TEXT },
+      sentThen: EINVAL,
       moreQueues: ENOSPC,
       moreSets: EINVAL,
       moreSegments: ENOSPC,
     }),
-    control: () => ({ sent: EAGAIN, enlarged: EPERM, capacity: 10, set: EINVAL, segment: EINVAL }),
+    control: () => ({
+      sent: EAGAIN,
+      enlarged: EPERM,
+      capacity: 10,
+      set: EINVAL,
+      segment: EINVAL,
+      received: ENOMSG,
+      sentThen: EINVAL,
+    }),
   })
+}
+
+/** A message that msgmax lets through until it is lowered, and its type. */
+const LONG_TEXT = unlikeText(1000)
+const TYPE = 2
+
+/** Lowers msgmax: what comes of a message that is in the queue, if there is one, and of one more. */
+async function shorten(member: Member, queue: number): Promise<Record<string, unknown>> {
+  await member.writeFile('/proc/sys/kernel/msgmax', '10')
+  return {
+    received: await member.try.msgrcv(queue, LONG_TEXT.length, TYPE, IPC_NOWAIT),
+    sentThen: await member.try.msgsnd(queue, TYPE, LONG_TEXT, IPC_NOWAIT),
+  }
 }
 
 /** Uses a queue, a set of two and a segment in full; `undefined` for those that could not be made. */
