@@ -1,3 +1,4 @@
+import { amounts } from '../fixtures/amounts.ts'
 import { twoOfOneIdentifier } from '../fixtures/identifiers.ts'
 import { nsfdOf } from '../fixtures/identity.ts'
 import { joinIpc } from '../fixtures/leaving.ts'
@@ -11,15 +12,17 @@ import {
   EIDRM,
   EINVAL,
   failed,
+  type Member,
   O_CREAT,
   O_EXCL,
   O_RDONLY,
   O_RDWR,
+  type Outcome,
   procPid,
 } from '../fixtures/rules.ts'
 import { watchNamespace } from '../fixtures/sensors.ts'
 import { withThread } from '../fixtures/threads.ts'
-import { SEVERAL_NAMES, WAIT_NAMES, waitOf } from './blk/waits.ts'
+import { begin, OTHER_LIST_NAMES, WAIT_NAMES, waitOf } from './blk/waits.ts'
 
 const blk = area('blk', 'Blocked operations')
 export default blk
@@ -27,8 +30,8 @@ export default blk
 /** Each call that waits, in each relation of the two namespaces. */
 const WAITS_ELSEWHERE = [
   ...WAIT_NAMES.flatMap((wait) => ELSEWHERE.map((where) => `${wait} / ${where}`)),
-  // Calls of several operations once.
-  ...SEVERAL_NAMES.map((wait) => `${wait} / stranger`),
+  // Those of the other lists once.
+  ...OTHER_LIST_NAMES.map((wait) => `${wait} / stranger`),
 ]
 
 function whereOf({ variant }: { readonly variant: string }): Elsewhere {
@@ -38,6 +41,16 @@ function whereOf({ variant }: { readonly variant: string }): Elsewhere {
 /** An object of the call's family here and one there, of one identifier. */
 function objectsOf(world: ComparisonWorld) {
   return twoOfOneIdentifier(world, whereOf(world), waitOf(world).family)
+}
+
+/** How much a namespace holds; of the initial one nothing, in which others do things too. */
+async function heldBy(world: ComparisonWorld, member: Member): Promise<unknown> {
+  return whereOf(world) === 'from-initial' ? 'not counted' : amounts(member, waitOf(world).family.kind)
+}
+
+/** Messages and bytes in a queue; of a set nothing. */
+function queued(status: Outcome<Readonly<Record<string, unknown>>>): unknown {
+  return failed(status) ? status : [status.qnum, status.cbytes]
 }
 
 blk.comparison('BLK-01', {
@@ -65,7 +78,7 @@ blk.comparison('BLK-01', {
       await joinIpc(member, resident)
     const watch = await watchNamespace(outer, resident)
     const visitorsPath = `/proc/${await procPid(waiter)}/ns/ipc`
-    const waiting = arm === 'treatment' ? await wait.begin(resident, waiter, id) : undefined
+    const waiting = arm === 'treatment' ? await begin(wait, resident, waiter, id) : undefined
     // All others leave, each in its own way; a member that leaves wakes nobody.
     await leaver.setns(home, CLONE.NEWIPC)
     await leaver.close(nsfd)
@@ -101,7 +114,7 @@ blk.comparison('BLK-01', {
 })
 
 blk.comparison('BLK-02', {
-  says: 'removing an object wakes who waits for it with EIDRM; removing one of the same identifier in another IPC namespace does not',
+  says: 'removing an object wakes all who wait for it with EIDRM; removing one of the same identifier in another IPC namespace does not',
   source: ['msgop(2), semop(2) ERRORS EIDRM', 'ipc/msg.c: freeque', 'ipc/sem.c: freeary'],
   needs: ['SYSVIPC'],
   variants: WAITS_ELSEWHERE,
@@ -110,16 +123,21 @@ blk.comparison('BLK-02', {
     const { arm } = world
     const wait = waitOf(world)
     const { here, there, hereId, thereId } = await objectsOf(world)
-    const waiter = await here.spawn('waiter')
-    const waiting = await wait.begin(here, waiter, hereId)
+    const waiting = [await begin(wait, here, await here.spawn('waiter'), hereId)]
+    // One place is enough to show that it is all of them.
+    if (whereOf(world) === 'stranger')
+      for (const name of ['second waiter', 'third waiter'])
+        waiting.push(await wait.call(await here.spawn(name), hereId))
     const removed =
       arm === 'control' ? await wait.family.remove(here, hereId) : await wait.family.remove(there, thereId)
-    // Where it still waits, this is what it was waiting for; EIDRM would have come before.
-    if (arm === 'treatment') await wait.feed(here, hereId, 'from here')
-    return { removed, woken: await waiting.within(PATIENCE_MS) }
+    // Where they still wait, this is what they were waiting for; EIDRM would have come before.
+    if (arm === 'treatment')
+      for (const _ of waiting)
+        if (waiting.some((one) => one.state() === 'blocked')) await wait.feed(here, hereId, 'from here')
+    return { removed, woken: await Promise.all(waiting.map((one) => one.within(PATIENCE_MS))) }
   },
-  treatment: (_, world) => ({ removed: 0, woken: waitOf(world).fed('from here') }),
-  control: () => ({ removed: 0, woken: EIDRM }),
+  treatment: ({ woken }, world) => ({ removed: 0, woken: woken.map(() => waitOf(world).fed('from here')) }),
+  control: ({ woken }) => ({ removed: 0, woken: woken.map(() => EIDRM) }),
 })
 
 blk.comparison('BLK-03', {
@@ -134,21 +152,32 @@ blk.comparison('BLK-03', {
     const { here, there, hereId, thereId } = await objectsOf(world)
     await wait.prepare(there, thereId)
     const waiter = await here.spawn('waiter')
-    const waiting = await wait.begin(here, waiter, hereId)
+    const waiting = await begin(wait, here, waiter, hereId)
     const before = await wait.family.inspect(here, hereId)
+    const held = await heldBy(world, here)
     const fed = arm === 'control' ? 'not done' : await wait.feed(there, thereId, 'from elsewhere')
     const waiters = await wait.waiters?.(here, hereId)
     const after = await wait.family.inspect(here, hereId)
     await wait.feed(here, hereId, 'from here')
     const woken = await waiting.within(PATIENCE_MS)
-    return { fed, before, waiters: waiters ?? 1, after, woken }
+    // What is handed over to who waits is in the queue no more than before.
+    const atLast = {
+      queued: queued(await wait.family.inspect(here, hereId)),
+      held: await heldBy(world, here),
+    }
+    return { fed, before, held, waiters: waiters ?? 1, after, woken, atLast }
   },
-  treatment: ({ before }, world) => ({
+  treatment: ({ before, held }, world) => ({
     waiters: 1,
     after: before,
     woken: waitOf(world).fed('from here'),
+    atLast: { queued: queued(before), held },
   }),
-  control: (_, world) => ({ waiters: 1, woken: waitOf(world).fed('from here') }),
+  control: ({ before, held }, world) => ({
+    waiters: 1,
+    woken: waitOf(world).fed('from here'),
+    atLast: { queued: queued(before), held },
+  }),
 })
 
 blk.comparison('BLK-04', {
@@ -171,7 +200,7 @@ blk.comparison('BLK-04', {
     if (arm === 'treatment') await thread.unshare(CLONE.NEWIPC)
     const threadFed = await wait.feed(thread, another, 'from the thread')
     if (arm === 'treatment') await thread.setns(harbour, CLONE.NEWIPC)
-    const waiting = await wait.begin(process, thread, id)
+    const waiting = await begin(wait, process, thread, id)
     if (arm === 'control') {
       const fed = await wait.feed(process, id, 'from home')
       return {
