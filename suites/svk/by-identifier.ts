@@ -16,6 +16,7 @@ import {
   type Outcome,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
+import { unlikeText } from '../../fixtures/texts.ts'
 import { CALLS, CHANGED, LARGE_SETS, refusedAll, type Subject } from './calls.ts'
 
 async function modeOf(family: SystemVFamily, member: Member, id: number): Promise<unknown> {
@@ -365,7 +366,7 @@ export function addIdentifierRules(svk: Area): void {
   })
 
   svk.visibility('SVK-23', {
-    says: 'msgrcv with MSG_COPY copies a message without taking it, inside the IPC namespace of the queue only',
+    says: 'msgrcv with MSG_COPY copies a message, however long, without taking it, inside the IPC namespace of the queue only',
     source: ['msgop(2) MSG_COPY', 'ipc/msg.c: do_msgrcv'],
     needs: ['SYSVIPC', 'MSG_COPY'],
     since: '3.8',
@@ -374,27 +375,30 @@ export function addIdentifierRules(svk: Area): void {
       const { actor, observer } = world
       const family = systemV({ variant: 'msg' })
       const { id } = await makePinned(world, family, 41)
-      await actor.msgsnd(id, 5, 'second', IPC_NOWAIT)
+      // Longer than a page, of which the kernel keeps messages, if the namespace lets it pass.
+      const { msgmax, msgmnb } = await actor.msgctlInfo('IPC_INFO')
+      const text = unlikeText(Math.min(8000, msgmax, msgmnb - 2))
+      await actor.msgsnd(id, 5, text, IPC_NOWAIT)
       const before = await family.inspect(actor, id)
       const first = await observer.try.msgrcv(id, 64, 0, MSG_COPY | IPC_NOWAIT)
-      const second = await observer.try.msgrcv(id, 64, 1, MSG_COPY | IPC_NOWAIT)
-      const own = await actor.try.msgrcv(id, 64, 1, MSG_COPY | IPC_NOWAIT)
+      const second = await observer.try.msgrcv(id, text.length, 1, MSG_COPY | IPC_NOWAIT)
+      const own = await actor.try.msgrcv(id, text.length, 1, MSG_COPY | IPC_NOWAIT)
       const after = await family.inspect(actor, id)
       const taken = await family.read(actor, id)
       await family.remove(actor, id)
-      return { before, first, second, own, after, taken }
+      return { before, text, first, second, own, after, taken }
     },
-    shared: ({ before }) => ({
+    shared: ({ before, text }) => ({
       first: { type: 1, text: '41' },
-      second: { type: 5, text: 'second' },
-      own: { type: 5, text: 'second' },
+      second: { type: 5, text },
+      own: { type: 5, text },
       after: before,
       taken: 41,
     }),
-    isolated: ({ before }) => ({
+    isolated: ({ before, text }) => ({
       first: EINVAL,
       second: EINVAL,
-      own: { type: 5, text: 'second' },
+      own: { type: 5, text },
       after: before,
       taken: 41,
     }),
