@@ -36,6 +36,11 @@ import {
 import { watchNamespace } from '../../fixtures/sensors.ts'
 import { writeSysctl } from '../../fixtures/sysctls.ts'
 
+/** More than the indices that are used round and round in a young namespace. */
+const ROUND = 70
+/** Shortly before the last of those indices. */
+const ROUND_ENDS = 58
+
 /** The variant of SVK-20 in which other namespaces die. */
 const AFTER_DEATHS = 'after deaths'
 
@@ -43,7 +48,7 @@ const LIMIT_FILE = { msg: 'msgmni', sem: 'sem', shm: 'shmmni' } as const
 
 export function addNewNamespaceRules(svk: Area): void {
   svk.visibility('SVK-13', {
-    says: 'every new IPC namespace gives its identifiers in the same order from 0, whatever others have used up',
+    says: 'every new IPC namespace gives its identifiers in the same order from 0, whatever others have used up, and none again when it goes round the indices',
     source: ['ipc/util.c: ipc_idr_alloc, ipc_init_ids', 'ipc_namespaces(7)'],
     needs: ['SYSVIPC'],
     variants: SYSTEM_V_KINDS,
@@ -63,22 +68,43 @@ export function addNewNamespaceRules(svk: Area): void {
         await family.remove(member, ids[2] ?? -1)
         const afterRemoval = await family.make(member, fresh.key())
         // Once round the indices, so that the sequence number goes on here as well.
-        if (member !== observer || !sideInInitial(world, 'observer'))
-          await member.burnIdentifiers(family.kind, 70)
-        return { ids, afterRemoval, afterRound: await family.make(member, fresh.key()) }
+        const mayGoRound = member !== observer || !sideInInitial(world, 'observer')
+        if (mayGoRound) await member.burnIdentifiers(family.kind, ROUND)
+        const afterRound = await family.make(member, fresh.key())
+        // Where the round begins again objects stay: one of them gets the index of the one that was removed.
+        if (mayGoRound) {
+          await member.burnIdentifiers(family.kind, Math.max(1, ROUND_ENDS - (afterRound & 0x7fff)))
+          await member.makeUnnamed(family.kind, 15)
+        }
+        const removed = await family.stat(member, ids[2] ?? -1)
+        const kept = await family.stat(member, ids[1] ?? -1)
+        return {
+          ids,
+          afterRemoval,
+          afterRound,
+          removed: failed(removed) ? removed : removed.returned,
+          kept: failed(kept) ? kept : kept.returned,
+        }
       }
-      const { ids, afterRemoval, afterRound } = await inOrder(observer)
+      const { ids, afterRemoval, afterRound, removed, kept } = await inOrder(observer)
       const newer = await inOrder(await observer.spawn('member of a newer namespace', ['NEWIPC']))
       if (world.relation.ipc === 'different' && afterRemoval !== 3)
         world.note('an index is used again at once, as before Linux 5.2')
-      return { last, ids, first: ids[0], afterRemoval, afterRound, newer }
+      return { last, ids, first: ids[0], afterRemoval, afterRound, removed, kept, newer }
     },
-    shared: () => ({ first: differs(0), newer: having({ ids: [0, 1, 2] }) }),
+    shared: () => ({
+      first: differs(0),
+      removed: EINVAL,
+      kept: 0,
+      newer: having({ ids: [0, 1, 2], removed: EINVAL, kept: 0 }),
+    }),
     // Before Linux 5.2 the index was used again with the next sequence number.
     isolated: ({ ids, afterRemoval, afterRound }, world) => ({
       ids: [0, 1, 2],
       afterRemoval: oneOf(3, 2 + 0x8000),
-      newer: { ids, afterRemoval, afterRound },
+      removed: EINVAL,
+      kept: 0,
+      newer: { ids, afterRemoval, afterRound, removed: EINVAL, kept: 0 },
       ...(sideInInitial(world, 'actor') ? {} : { last: differs(0) }),
     }),
   })
