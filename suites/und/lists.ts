@@ -14,6 +14,8 @@ const INIT = 'execve and exit of an init'
 const VFORK = 'clone with CLONE_VFORK'
 /** The variant where another process completes the operation, and is gone before this one. */
 const WAITED = 'an operation that had to wait'
+/** The variant where the parent has had a list before it has the child. */
+const LATER_CHILD = 'the child of one with a list leaves'
 /** The variant where the child has all namespaces of its own that it may. */
 const ABROAD = 'a child in other namespaces leaves'
 
@@ -23,7 +25,14 @@ export function addListRules(und: Area): void {
     source: ['clone(2) CLONE_SYSVSEM', 'unshare(2) CLONE_SYSVSEM', 'ipc/sem.c: copy_semundo, exit_sem'],
     needs: ['SYSVIPC'],
     since: '2.6.26',
-    variants: ['the parent leaves', 'the child leaves', 'the child exits', ABROAD, 'a thread leaves'],
+    variants: [
+      'the parent leaves',
+      'the child leaves',
+      LATER_CHILD,
+      'the child exits',
+      ABROAD,
+      'a thread leaves',
+    ],
     variantNeeds: { [ABROAD]: ['USER_NS', 'PID_NS', 'UTS_NS'] },
     arms: { treatment: 'one of two sharers goes', control: 'the only holder goes' },
     async experiment(world) {
@@ -32,6 +41,9 @@ export function addListRules(und: Area): void {
       const process = await outer.spawn('process')
       let goes = process
       let stays = process
+      // Up and down: nothing to undo, but there is a list.
+      if (variant === LATER_CHILD)
+        for (const change of [1, -1]) await process.semop(id, [{ index: 0, change, flags: SEM_UNDO }])
       if (variant !== 'a thread leaves') {
         const bits = arm === 'treatment' ? CLONE.SYSVSEM : 0
         // A list can be shared across any namespaces but IPC namespaces.
