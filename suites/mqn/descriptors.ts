@@ -51,6 +51,9 @@ export function addDescriptors(mqn: Area): void {
       const { outer, fresh } = world
       const name = fresh.name()
       const queue = await outer.mq_create(name, NEW_QUEUE)
+      const opened = await outer.mq_open(name, O_RDWR)
+      // A program that is executed elsewhere has neither.
+      const closeOnExec = [await outer.closesOnExec(queue), await outer.closesOnExec(opened)]
       await outer.mq_send(queue, 'from outside')
       const mover = await moved(world, queue)
       // Members that only wait: whoever is blocked in the kernel answers nothing else.
@@ -65,6 +68,15 @@ export function addDescriptors(mqn: Area): void {
       const wasNonblocking = await mover.try.mq_setattr(queue, O_NONBLOCK)
       const nonblocking = await mover.try.mq_receive(queue)
       const flagsThen = [await mover.try.mq_getattr(queue), await outer.try.mq_getattr(queue)]
+      // The flag is of the open file, not of the queue: who has opened it by himself may wait as before.
+      const othersFlags = await outer.try.mq_getattr(opened)
+      const othersWait = await outer.try.mq_receive(opened)
+      await outer.mq_send(opened, 'leaves no room')
+      const nonblockingSend = await mover.try.mq_send(queue, 'too many')
+      const othersSend = await outer.try.mq_send(opened, 'too many')
+      const roomMade = await outer.try.mq_receive(opened)
+      const sentIntoRoom = await mover.try.mq_send(queue, 'as there is room')
+      const nonblockingReceive = await mover.try.mq_receive(queue)
       await mover.try.mq_setattr(queue, 0)
       const polled = await mover.try.poll(queue, POLLIN | POLLOUT, 0)
       const registered = await mover.try.mq_notify(queue, 0)
@@ -88,6 +100,7 @@ export function addDescriptors(mqn: Area): void {
       const outerSent = await outerSends.within(PATIENCE_MS)
       const fourth = await mover.try.mq_receive(queue, PATIENCE_MS)
       return {
+        closeOnExec,
         byName,
         received,
         sent,
@@ -96,6 +109,13 @@ export function addDescriptors(mqn: Area): void {
         wasNonblocking,
         nonblocking,
         flagsThen,
+        othersFlags,
+        othersWait,
+        nonblockingSend,
+        othersSend,
+        roomMade,
+        sentIntoRoom,
+        nonblockingReceive,
         polled,
         registered,
         unregistered,
@@ -182,6 +202,7 @@ export function addDescriptors(mqn: Area): void {
       const readOnly = await inner.try.mq_send(queue, 'no')
       const reopened = await inner.try.open(path, O_WRONLY)
       const sent = failed(reopened) ? reopened : await inner.try.mq_send(reopened, 'from inside')
+      const writeOnly = failed(reopened) ? reopened : await inner.try.mq_receive(reopened)
       const came = await outer.try.mq_receive(made)
       await outer.mq_send(made, 'from outside')
       const forBoth = await inner.try.open(path, O_RDWR)
@@ -189,7 +210,7 @@ export function addDescriptors(mqn: Area): void {
       const another = await inner.spawn('another user', [], { keep: [queue] })
       await another.becomeUser(fresh.uid())
       const forbidden = await another.try.open(path, O_RDWR)
-      return { byName, readOnly, sent, came, received, forbidden }
+      return { byName, readOnly, sent, writeOnly, came, received, forbidden }
     },
     treatment: () => ({ ...REOPENED, byName: ENOENT }),
     control: () => ({ ...REOPENED, byName: 'found' }),
@@ -300,6 +321,7 @@ async function moved({ outer, arm, flags, variant }: ComparisonWorld, queue: num
 }
 
 const EVERYTHING_WORKS = {
+  closeOnExec: [true, true],
   received: 'from outside',
   sent: 0,
   outerReceived: 'from inside',
@@ -307,6 +329,13 @@ const EVERYTHING_WORKS = {
   wasNonblocking: { flags: 0, maxmsg: 1, msgsize: 64, curmsgs: 0 },
   nonblocking: EAGAIN,
   flagsThen: [having({ flags: O_NONBLOCK }), having({ flags: O_NONBLOCK })],
+  othersFlags: having({ flags: 0, curmsgs: 0 }),
+  othersWait: ETIMEDOUT,
+  nonblockingSend: EAGAIN,
+  othersSend: ETIMEDOUT,
+  roomMade: 'leaves no room',
+  sentIntoRoom: 0,
+  nonblockingReceive: 'as there is room',
   polled: POLLOUT,
   registered: 0,
   unregistered: 0,
@@ -338,6 +367,7 @@ const PASSED = {
 const REOPENED = {
   readOnly: EBADF,
   sent: 0,
+  writeOnly: EBADF,
   came: 'from inside',
   received: 'from outside',
   forbidden: EACCES,
