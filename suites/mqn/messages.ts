@@ -1,7 +1,7 @@
 /** A queue’s messages and room, whichever IPC namespace they come from: MQN-12, MQN-19. */
 import { PATIENCE_MS } from '../../fixtures/patience.ts'
 import { NEW_QUEUE, takeByName } from '../../fixtures/posix-queues.ts'
-import { type Area, ETIMEDOUT, having, POLLIN, POLLOUT } from '../../fixtures/rules.ts'
+import { type Area, ETIMEDOUT, failed, having, POLLIN, POLLOUT } from '../../fixtures/rules.ts'
 
 /** At the end of its time poll(2) looks once more, and finds what it was never woken for. */
 const NO_TIMEOUT = -1
@@ -81,18 +81,26 @@ export function addMessages(mqn: Area): void {
     async experiment({ outer, arm, flags, fresh }) {
       const name = fresh.name()
       const queue = await outer.mq_create(name, NEW_QUEUE, 0o600, { maxmsg: 3, msgsize: 64 })
-      const inner = await outer.spawn('inner', flags, { keep: [queue] })
+      const sorted = await outer.mq_create(fresh.name(), NEW_QUEUE, 0o600, { maxmsg: 4, msgsize: 64 })
+      const inner = await outer.spawn('inner', flags, { keep: [queue, sorted] })
       const waiters = [
         await inner.spawn('inner receiver', [], { keep: [queue] }),
         await outer.spawn('outer receiver', [], { keep: [queue] }),
       ]
       // The receiver is inside in one arm and outside in the other; so is, the other way round, the sender.
       const [sender, receiver] = arm === 'treatment' ? [outer, inner] : [inner, outer]
-      await sender.mq_send(queue, 'low', 3)
-      await sender.mq_send(queue, 'high', 5)
-      await sender.mq_send(queue, 'as high', 5)
+      // Above what is there, the same again, between and below: each has another place in the queue.
+      await sender.mq_send(sorted, 'low', 3)
+      await sender.mq_send(sorted, 'high', 5)
+      await sender.mq_send(sorted, 'as high', 5)
+      await sender.mq_send(sorted, 'in between', 4)
       const byPriority: unknown[] = []
-      for (let left = 3; left > 0; left -= 1) byPriority.push(await receiver.try.mq_receive_whole(queue))
+      for (const { priority } of ONCE.byPriority) {
+        const next = await receiver.try.mq_receive_whole(sorted)
+        byPriority.push(next)
+        // A kernel that has lost the order may have lost messages too, and break when it is asked for them.
+        if (failed(next) || next.priority !== priority) break
+      }
       await outer.mq_send(queue, 'once')
       const taken = arm === 'treatment' ? await inner.try.mq_receive(queue) : 'not tried'
       const innerCounts = await inner.try.mq_getattr(queue)
@@ -142,6 +150,7 @@ const ONCE = {
   byPriority: [
     { text: 'high', priority: 5 },
     { text: 'as high', priority: 5 },
+    { text: 'in between', priority: 4 },
     { text: 'low', priority: 3 },
   ],
   leftInside: ETIMEDOUT,
