@@ -11,6 +11,7 @@ import {
   failed,
   having,
   type Member,
+  O_RDONLY,
   O_RDWR,
   O_WRONLY,
   SI_MESGQ,
@@ -34,6 +35,7 @@ const THREAD_ELSEWHERE = 'a duplicate, by another thread that has left'
 const OPENED: Readonly<Record<string, number>> = {
   'another open': O_RDWR,
   'another open, for writing only': O_WRONLY,
+  'another open, for reading only': O_RDONLY,
 }
 /** What is to come on the socket, up to its last byte: that tells what happened. */
 const COOKIE = 'c'.repeat(31)
@@ -61,6 +63,9 @@ export function addNotification(mqn: Area): void {
       // One that asks for no signal at all (SIGEV_NONE) is a registration as any other.
       const quiet = await first.try.mq_notify(queue, 0)
       if (arm === 'control') await first.mq_notify_remove(queue)
+      // The registrant himself is as any other: he cannot have the signal instead.
+      const instead = await first.try.mq_notify(queue, SIGUSR1)
+      if (arm === 'control') await first.mq_notify_remove(queue)
       const besideQuiet = [await second.try.mq_notify(queue, SIGUSR1)]
       if (arm === 'control') await second.mq_notify_remove(queue)
       besideQuiet.push(await second.try.mq_notify(queue, 0))
@@ -74,6 +79,7 @@ export function addNotification(mqn: Area): void {
       await neighbour.mq_send(queue, 'notify')
       return {
         quiet,
+        instead,
         besideQuiet,
         registered,
         foreignRemoval,
@@ -85,6 +91,7 @@ export function addNotification(mqn: Area): void {
     },
     treatment: () => ({
       quiet: 0,
+      instead: EBUSY,
       besideQuiet: [EBUSY, EBUSY],
       registered: 0,
       foreignRemoval: 0,
@@ -95,6 +102,7 @@ export function addNotification(mqn: Area): void {
     }),
     control: () => ({
       quiet: 0,
+      instead: 0,
       besideQuiet: [0, 0],
       registered: 0,
       foreignRemoval: 0,
@@ -239,7 +247,7 @@ export function addNotification(mqn: Area): void {
   })
 
   mqn.comparison('MQN-17', {
-    says: 'a queue’s status line names the registrant by its pid in the reader’s own pid namespace, 0 where it has none',
+    says: 'a queue’s status line names the registrant by its pid in the reader’s own pid namespace, 0 where it has none, and has the bytes of all messages that are there',
     source: ['mq_overview(7) "Mounting the message queue filesystem"', 'ipc/mqueue.c: mqueue_read_file'],
     needs: ['POSIX_MQUEUE', 'PID_NS'],
     variants: [
@@ -253,7 +261,7 @@ export function addNotification(mqn: Area): void {
     flags: [['NEWPID'], ['NEWIPC', 'NEWPID'], ['NEWIPC']],
     arms: { treatment: 'registered', control: 'nobody is registered' },
     async experiment({ outer, arm, flags, variant, fresh }) {
-      const queue = await outer.mq_create(fresh.name(), NEW_QUEUE)
+      const queue = await outer.mq_create(fresh.name(), NEW_QUEUE, 0o600, { maxmsg: 2, msgsize: 64 })
       const keep = { keep: [queue] }
       const resident = await outer.spawn('resident', [], keep)
       const inner = await outer.spawn('inner', flags, keep)
@@ -280,18 +288,40 @@ export function addNotification(mqn: Area): void {
       await registrant.mq_notify_remove(queue)
       const registered = await register(SIGUSR1)
       const line = await statusLine(reader, queue)
+      // Without a signal again: the one of before is not its own.
+      await registrant.mq_notify_remove(queue)
+      await register(0)
+      const quietAgain = await statusLine(reader, queue)
       await outer.mq_send(queue, 'four')
       const after = await statusLine(reader, queue)
-      return { quiet, quietLine, registered, named, line, after }
+      await outer.mq_send(queue, 'and ten more')
+      const withTwo = await statusLine(reader, queue)
+      const lengths: unknown[] = []
+      for (let left = 2; left > 0; left -= 1) {
+        await registrant.mq_receive(queue)
+        lengths.push(await statusLine(reader, queue))
+      }
+      return {
+        quiet,
+        quietLine,
+        registered,
+        named,
+        line,
+        quietAgain,
+        after,
+        withTwo,
+        afterReceiving: lengths,
+      }
     },
     treatment: ({ named }) => ({
       quiet: 0,
       quietLine: { qsize: 0, notify: SIGEV_NONE, signo: 0, notifyPid: named },
       registered: 0,
       line: { qsize: 0, notify: 0, signo: SIGUSR1, notifyPid: named },
-      after: { ...NOBODY, qsize: 4 },
+      quietAgain: { qsize: 0, notify: SIGEV_NONE, signo: 0, notifyPid: named },
+      ...LENGTHS,
     }),
-    control: () => ({ quietLine: NOBODY, line: NOBODY, after: { ...NOBODY, qsize: 4 } }),
+    control: () => ({ quietLine: NOBODY, line: NOBODY, quietAgain: NOBODY, ...LENGTHS }),
   })
 }
 
@@ -300,6 +330,12 @@ const VALUE = 77
 const NOTICE = { signal: SIGUSR1, code: SI_MESGQ }
 const NOTIFIED = having(NOTICE)
 const NOBODY = { qsize: 0, notify: 0, signo: 0, notifyPid: 0 }
+/** The bytes of all messages that are there, as they come and as they go. */
+const LENGTHS = {
+  after: { ...NOBODY, qsize: 4 },
+  withTwo: { ...NOBODY, qsize: 16 },
+  afterReceiving: [{ ...NOBODY, qsize: 12 }, NOBODY],
+}
 
 interface Correspondents {
   registrant: Member
