@@ -325,6 +325,8 @@ const TAINTING: ReadonlySet<string> = new Set<OperationName>([
   'setresuid',
   'setresgid',
   'setfsuid',
+  'setfsgid',
+  'umask',
   'setgroups',
   'becomeUser',
   'setCapabilities',

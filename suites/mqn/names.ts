@@ -323,9 +323,21 @@ export function addNames(mqn: Area): void {
       await creator.sendDescriptor(theirs, made)
       const queue = await inner.receiveDescriptor(mine)
       // The creator’s file-system user is root from here on; his effective user stays who he was.
+      // Queues for the one or the other alone, and for others as well; before that, for they are his.
+      const [toRead, toWrite, forAll] = [fresh.name(), fresh.name(), fresh.name()]
+      await creator.mq_create(toRead, NEW_QUEUE, 0o400)
+      await creator.mq_create(toWrite, NEW_QUEUE, 0o200)
+      await creator.umask(0)
+      const shared = await creator.mq_create(forAll, NEW_QUEUE, 0o666)
+      await creator.umask(0o027)
+      const masked = await creator.mq_create(fresh.name(), NEW_QUEUE, 0o666)
+      const modes: string[] = []
+      for (const each of [shared, masked]) modes.push(((await creator.fstat(each)).mode & 0o777).toString(8))
       const changed = await creator.try.setfsuid(0)
-      const roots = await creator.mq_create(fresh.name(), NEW_QUEUE)
-      const bySetfsuid = failed(changed) ? changed : (await creator.fstat(roots)).uid
+      const changedGroup = await creator.try.setfsgid(0)
+      const roots = await creator.fstat(await creator.mq_create(fresh.name(), NEW_QUEUE))
+      const bySetfsuid = failed(changed) ? changed : roots.uid
+      const bySetfsgid = failed(changedGroup) ? changedGroup : roots.gid
       const seen = async (member: typeof inner) => {
         const { uid, gid, mode } = await member.fstat(queue)
         return { uid, gid, mode: mode.toString(8) }
@@ -343,23 +355,39 @@ export function addNames(mqn: Area): void {
       const forbidden = await inner.spawn('another user')
       await forbidden.becomeUser(stranger)
       const strangerOpens = await foundByName(forbidden, name)
+      // Nor does one get it by asking for a new one.
+      const strangerCreates = whetherMade(await forbidden.try.mq_create(name, O_RDWR | O_CREAT))
+      const strangerOpensShared = await foundByName(forbidden, forAll)
       const strangerUnlinks = await forbidden.try.mq_unlink(name)
       const owner = await inner.spawn('owner')
       await owner.becomeUser(uid, gid)
       if (uid === 0) await owner.setCapabilities([], true)
       const ownerOpens = await foundByName(owner, name)
+      const ownerCreates = whetherMade(await owner.try.mq_create(name, O_RDWR | O_CREAT))
+      const ownerOpensByMode: unknown[][] = []
+      for (const each of [toRead, toWrite]) {
+        const row: unknown[] = []
+        for (const flags of [O_RDONLY, O_WRONLY, O_RDWR]) row.push(await foundByName(owner, each, flags))
+        ownerOpensByMode.push(row)
+      }
       const ownerUnlinks = await owner.try.mq_unlink(name)
       return {
         uid,
         gid,
         overflow,
         fromInside,
+        modes,
         bySetfsuid,
+        bySetfsgid,
         mapped,
         unmapped,
         strangerOpens,
+        strangerCreates,
+        strangerOpensShared,
         strangerUnlinks,
         ownerOpens,
+        ownerCreates,
+        ownerOpensByMode,
         ownerUnlinks,
       }
     },
@@ -400,11 +428,21 @@ function owned(of: { uid: number; gid: number; overflow: { uid: number; gid: num
     fromInside: { uid: of.uid, gid: of.gid, mode: '100600' },
     // Not everything that calls itself Linux has setfsuid.
     bySetfsuid: oneOf(0, ENOSYS),
+    bySetfsgid: oneOf(0, ENOSYS),
+    modes: ['666', '640'],
     mapped: { uid: 7, gid: 8, mode: '100600' },
     unmapped: { ...of.overflow, mode: '100600' },
     strangerOpens: EACCES,
+    strangerCreates: EACCES,
+    strangerOpensShared: 'found',
     strangerUnlinks: EPERM,
     ownerOpens: 'found',
+    ownerCreates: 'made',
+    // For reading, for writing, for both.
+    ownerOpensByMode: [
+      ['found', EACCES, EACCES],
+      [EACCES, 'found', EACCES],
+    ],
     ownerUnlinks: 0,
   }
 }

@@ -18,6 +18,8 @@ const libc = {
   setresuid: bind<[number, number, number]>('int setresuid(unsigned int r, unsigned int e, unsigned int s)'),
   setresgid: bind<[number, number, number]>('int setresgid(unsigned int r, unsigned int e, unsigned int s)'),
   setfsuid: bind<[number]>('int setfsuid(unsigned int uid)'),
+  setfsgid: bind<[number]>('int setfsgid(unsigned int gid)'),
+  umask: bind<[number]>('unsigned int umask(unsigned int mask)'),
   setgroups: bind<[number, Buffer]>('int setgroups(size_t count, void *list)'),
   prctl: bind<[number, number, number, number, number]>(
     'int prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)',
@@ -176,6 +178,14 @@ export const processOperations = {
     tether()
     return before
   },
+  /** setfsgid(2), which tells no error either. */
+  setfsgid: (gid: number): number => {
+    const before = libc.setfsgid(gid)
+    tether()
+    return before
+  },
+  /** umask(2): sets it, gives what was before. */
+  umask: (mask: number): number => libc.umask(mask),
   /** setgroups(2). */
   setgroups: (groups: number[]): number => {
     const list = Buffer.alloc(4 * groups.length)
