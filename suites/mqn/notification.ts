@@ -31,6 +31,8 @@ const SIGEV_NONE = 1
 const ABOUT_TO_CLONE = 'reader whose children will be in another one'
 /** A thread that is not the leader closes, in an IPC namespace to which it went alone. */
 const THREAD_ELSEWHERE = 'a duplicate, by another thread that has left'
+const NO_EVENT_ELSEWHERE = 'no event, by another thread that has left'
+const BY_THREAD: readonly string[] = [THREAD_ELSEWHERE, NO_EVENT_ELSEWHERE]
 /** What the other open of the queue is for. */
 const OPENED: Readonly<Record<string, number>> = {
   'another open': O_RDWR,
@@ -128,7 +130,7 @@ export function addNotification(mqn: Area): void {
     arms: { treatment: 'registered', control: 'not registered' },
     async experiment(world) {
       const { outer, arm, variant, fresh } = world
-      const queue = await outer.mq_create(fresh.name(), NEW_QUEUE)
+      const queue = await outer.mq_create(fresh.name(), NEW_QUEUE, 0o600, { maxmsg: 2, msgsize: 64 })
       const registrant = await outer.spawn('registrant', [], { keep: [queue] })
       // Senders of other IPC namespaces are MQN-16’s where the notification is a signal.
       const sendersFlags: Flag[] = variant === SIGEV_THREAD ? ['NEWIPC'] : []
@@ -159,24 +161,38 @@ export function addNotification(mqn: Area): void {
       await neighbour.mq_send(queue, 'again')
       const again = await pending()
       await register()
+      // What comes to a message that is there is no news, and leaves the registration as it is.
+      await neighbour.mq_send(queue, 'behind')
+      const behind = await pending()
+      const stillRegistered = await neighbour.try.mq_notify(queue, 0)
+      if (arm === 'control') await neighbour.mq_notify_remove(queue)
       await registrant.mq_notify_remove(queue)
-      return { registered, others, notified, again, givenUp: await pending() }
+      return { registered, others, notified, again, behind, stillRegistered, givenUp: await pending() }
     },
     treatment: (_seen, { variant }) => ({
       registered: 0,
       others: EBUSY,
       notified: variant === SIGEV_THREAD ? `${COOKIE}${WOKEN_UP}` : NOTIFIED,
       again: EAGAIN,
+      behind: EAGAIN,
+      stillRegistered: EBUSY,
       givenUp: variant === SIGEV_THREAD ? `${COOKIE}${REMOVED}` : EAGAIN,
     }),
-    control: () => ({ others: 0, notified: EAGAIN, again: EAGAIN, givenUp: EAGAIN }),
+    control: () => ({
+      others: 0,
+      notified: EAGAIN,
+      again: EAGAIN,
+      behind: EAGAIN,
+      stillRegistered: 0,
+      givenUp: EAGAIN,
+    }),
   })
 
   mqn.comparison('MQN-15', {
     says: 'the registrant gives its registration up by mq_notify(3) of no event or by closing any descriptor of the queue, from whichever IPC namespace, or by its end; nobody else does, not one of the same pid in another pid namespace',
     source: ['mq_notify(3)', 'ipc/mqueue.c: mqueue_flush_file, do_mq_notify'],
     needs: ['POSIX_MQUEUE', 'mq_notify', 'PID_NS'],
-    variants: ['a duplicate', ...Object.keys(OPENED), 'the end of the process', 'no event', THREAD_ELSEWHERE],
+    variants: ['a duplicate', ...Object.keys(OPENED), 'the end of the process', 'no event', ...BY_THREAD],
     flags: 'with NEWIPC',
     arms: { treatment: 'by the registrant', control: 'by other processes' },
     async experiment({ outer, arm, flags, variant, fresh }) {
@@ -186,26 +202,37 @@ export function addNotification(mqn: Area): void {
       const keep = [queue, second]
       // Each the first process of a pid namespace of its own: one pid means both. Where a thread is to leave, the
       // process stays at home: execve(2), which it takes to have threads, closes the queue, to be opened again.
-      const kind: Flag[] = variant === THREAD_ELSEWHERE ? [] : [...flags, 'NEWPID']
+      const kind: Flag[] = BY_THREAD.includes(variant) ? [] : [...flags, 'NEWPID']
       const registrant = await outer.spawn('registrant', kind, { keep })
       const namesake = await outer.spawn('namesake', [...flags, 'NEWPID'], { keep })
       const other = await outer.spawn('other process', flags, { keep })
       const neighbour = await outer.spawn('neighbour', [], { keep: [queue] })
-      const thread =
-        variant === THREAD_ELSEWHERE ? await withThread(registrant, 'registrant’s thread') : undefined
+      const thread = BY_THREAD.includes(variant)
+        ? await withThread(registrant, 'registrant’s thread')
+        : undefined
       const held = thread ? await thread.mq_open(name, O_RDWR) : queue
       await thread?.unshare(CLONE.NEWIPC)
+      // Whichever thread registers, the registrant is the process.
+      const byThread: unknown[] = []
+      if (thread) {
+        byThread.push(await thread.try.mq_notify(held, SIGUSR1), await neighbour.try.mq_notify(queue, 0))
+        await registrant.mq_notify_remove(held)
+        byThread.push(await neighbour.try.mq_notify(queue, 0))
+        await neighbour.mq_notify_remove(queue)
+      }
       const registered = await registrant.try.mq_notify(held, SIGUSR1)
       const before = await neighbour.try.mq_notify(queue, 0)
       for (const closer of arm === 'treatment' ? [thread ?? registrant] : [other, namesake])
         if (variant in OPENED) await closer.close(second)
         else if (variant === 'no event') await closer.mq_notify_remove(queue)
+        else if (variant === NO_EVENT_ELSEWHERE)
+          await closer.mq_notify_remove(arm === 'treatment' ? held : queue)
         else if (variant === 'the end of the process') await closer.exitAndReap()
         else await closer.close(await closer.dup(arm === 'treatment' ? held : queue))
-      return { registered, before, after: await neighbour.try.mq_notify(queue, 0) }
+      return { byThread, registered, before, after: await neighbour.try.mq_notify(queue, 0) }
     },
-    treatment: () => ({ registered: 0, before: EBUSY, after: 0 }),
-    control: () => ({ registered: 0, before: EBUSY, after: EBUSY }),
+    treatment: (_seen, { variant }) => ({ ...registeredBefore(variant), after: 0 }),
+    control: (_seen, { variant }) => ({ ...registeredBefore(variant), after: EBUSY }),
   })
 
   mqn.comparison('MQN-16', {
@@ -337,6 +364,11 @@ const LENGTHS = {
   afterReceiving: [{ ...NOBODY, qsize: 12 }, NOBODY],
 }
 
+/** A process’s registration before it is given up. */
+function registeredBefore(variant: string) {
+  return { byThread: BY_THREAD.includes(variant) ? [0, EBUSY, 0] : [], registered: 0, before: EBUSY }
+}
+
 interface Correspondents {
   registrant: Member
   sender: Member
@@ -404,6 +436,16 @@ const SENDERS: Readonly<Record<string, Meet>> = {
     const registrant = await world.outer.spawn('registrant', [], keep)
     const sender = await world.outer.spawn('sender', apartIf(world), keep)
     return { registrant, sender, pid: sender.pid, uid: 0 }
+  },
+  'sender is a thread of a process that is elsewhere': async (world, queue) => {
+    const keep = { keep: [queue] }
+    const registrant = await world.outer.spawn('registrant', [], keep)
+    const process = await world.outer.spawn('process', [], keep)
+    // It is made a program that has threads, and keeps the queue.
+    await process.setCloseOnExec(queue, false)
+    const sender = await withThread(process, 'sender')
+    if (world.arm === 'treatment') await sender.unshare(CLONE.NEWIPC)
+    return { registrant, sender, pid: process.pid, uid: 0 }
   },
   'sender in a pid namespace below': async (world, queue) => {
     const keep = { keep: [queue] }
