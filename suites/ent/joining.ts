@@ -10,6 +10,7 @@ import {
   ENOENT,
   EPERM,
   ESRCH,
+  type Flag,
   failed,
   IPC_CREAT,
   IPC_EXCL,
@@ -25,6 +26,13 @@ import {
 
 /** The descriptor of ENT-20 that names a process and not a namespace. */
 const BY_PIDFD = 'by pidfd'
+
+/** What the target has of its own, which could be joined alone, and what is asked for with CLONE_NEWIPC. */
+const FAILING: Readonly<Record<string, { own: Flag; beside: Flag }>> = {
+  'the mount namespace fails': { own: 'NEWIPC', beside: 'NEWNS' },
+  'the UTS namespace fails': { own: 'NEWIPC', beside: 'NEWUTS' },
+  'the IPC namespace fails': { own: 'NEWPID', beside: 'NEWPID' },
+}
 
 export function joiningRules(ent: Area): void {
   ent.comparison('ENT-17', {
@@ -178,6 +186,7 @@ export function joiningRules(ent: Area): void {
             uts: null,
             none: null,
             other: null,
+            withOther: null,
           }
         : {
             ipc: null,
@@ -185,6 +194,8 @@ export function joiningRules(ent: Area): void {
             uts: await join(CLONE.NEWUTS),
             none: await join(0),
             other: await join(CLONE.VM),
+            // A bit that is no namespace’s beside one that is.
+            withOther: await join(CLONE.NEWIPC | CLONE.VM),
           }
     },
     treatment: () => ({ ipc: [0, 'joined', 'stayed'], both: [0, 'joined', 'joined'] }),
@@ -192,6 +203,7 @@ export function joiningRules(ent: Area): void {
       uts: [0, 'stayed', 'joined'],
       none: [EINVAL, 'stayed', 'stayed'],
       other: [EINVAL, 'stayed', 'stayed'],
+      withOther: [EINVAL, 'stayed', 'stayed'],
     }),
   })
 
@@ -199,20 +211,29 @@ export function joiningRules(ent: Area): void {
     says: 'a setns by pidfd that fails for one namespace joins none',
     source: ['setns(2) pidfd', 'kernel/nsproxy.c: validate_nsset'],
     needs: ['pidfd setns', 'USER_NS'],
+    variants: ['the user namespace fails', ...Object.keys(FAILING)],
+    variantNeeds: { 'the UTS namespace fails': ['UTS_NS'], 'the IPC namespace fails': ['PID_NS'] },
     since: '5.8',
     arms: {
-      treatment: 'with a user namespace that cannot be joined: one’s own',
+      treatment: 'with a namespace that cannot be joined: one’s own user namespace, or one of an outer owner',
       control: 'CLONE_NEWIPC alone',
     },
-    async experiment({ outer, arm, enter }) {
-      const target = await enter('target')
+    async experiment({ outer: runner, arm, variant, enter }) {
+      // Whoever is root of a user namespace below joins what that owns, and nothing else.
+      const failing = FAILING[variant]
+      const outer = failing ? await enter('inside', { flags: ['NEWUSER'] }) : runner
+      const own = arm === 'treatment' && failing ? failing.own : 'NEWIPC'
+      const target = await enter('target', { from: outer, flags: [own] })
       const joiner = await outer.spawn('joiner')
       const before = await namespaceOf(joiner)
-      const mask = CLONE.NEWIPC | (arm === 'treatment' ? CLONE.NEWUSER : 0)
+      const mask = CLONE.NEWIPC | (arm === 'treatment' ? CLONE[failing?.beside ?? 'NEWUSER'] : 0)
       const returned = await joiner.try.setns(await joiner.pidfd_open(target.pid), mask)
       return { before, returned, after: await namespaceOf(joiner), target: await namespaceOf(target) }
     },
-    treatment: ({ before }) => ({ returned: EINVAL, after: before }),
+    treatment: ({ before }, { variant }) => ({
+      returned: variant in FAILING ? EPERM : EINVAL,
+      after: before,
+    }),
     control: ({ target }) => ({ returned: 0, after: target }),
   })
 
