@@ -27,6 +27,12 @@ import {
 /** The descriptor of ENT-20 that names a process and not a namespace. */
 const BY_PIDFD = 'by pidfd'
 
+/** The target of ENT-21 has every kind of its own that it may. */
+const ALL_DIFFER = 'all others differ too'
+const OTHER_KINDS: readonly Flag[] = ['NEWPID', 'NEWNET', 'NEWCGROUP', 'NEWNS']
+/** Where those would show; unshare(CLONE_NEWPID) and setns(2) change the pid namespace of the children. */
+const OTHER_LINKS = ['pid', 'pid_for_children', 'net', 'cgroup', 'mnt', 'user'] as const
+
 /** What the target has of its own, which could be joined alone, and what is asked for with CLONE_NEWIPC. */
 const FAILING: Readonly<Record<string, { own: Flag; beside: Flag }>> = {
   'the mount namespace fails': { own: 'NEWIPC', beside: 'NEWNS' },
@@ -169,15 +175,26 @@ export function joiningRules(ent: Area): void {
     needs: ['pidfd setns', 'UTS_NS'],
     since: '5.8',
     flags: [['NEWIPC', 'NEWUTS']],
+    variants: ['these two differ', ALL_DIFFER],
+    variantNeeds: { [ALL_DIFFER]: ['PID_NS', 'NET_NS', 'CGROUP_NS'] },
     arms: { treatment: 'masks with CLONE_NEWIPC', control: 'masks without it' },
-    async experiment({ outer, arm, enter }) {
-      const target = await enter('target')
+    async experiment({ outer, arm, flags, variant, enter }) {
+      const others = variant === ALL_DIFFER ? OTHER_KINDS : []
+      const target = await enter('target', { flags: [...flags, ...others] })
       const join = async (mask: number): Promise<unknown[]> => {
         const joiner = await outer.spawn('joiner')
+        const links = async () => {
+          const seen: unknown[] = []
+          for (const name of OTHER_LINKS) seen.push(await joiner.try.readlink(`/proc/self/ns/${name}`))
+          return seen
+        }
+        const before = await links()
         const returned = await joiner.try.setns(await joiner.pidfd_open(target.pid), mask)
+        const after = await links()
+        const moved = OTHER_LINKS.filter((_name, index) => before[index] !== after[index])
         const joined = async (flag: 'NEWIPC' | 'NEWUTS'): Promise<string> =>
           (await namespaceOf(joiner, flag)) === (await namespaceOf(target, flag)) ? 'joined' : 'stayed'
-        return [returned, await joined('NEWIPC'), await joined('NEWUTS')]
+        return [returned, await joined('NEWIPC'), await joined('NEWUTS'), ...moved]
       }
       return arm === 'treatment'
         ? {
