@@ -195,17 +195,20 @@ export function creationRules(ent: Area): void {
   })
 
   ent.comparison('ENT-10', {
-    says: 'an unshare of several namespaces that fails changes nothing: not the other one, not the undo list, not who made a segment',
+    says: 'an unshare of several namespaces that fails changes nothing, not the other one, not the undo list, not who made a segment, and keeps nothing: there is room for the other one, also after a clone',
     source: ['unshare(2)', 'kernel/fork.c: ksys_unshare', 'ipc/shm.c: exit_shm'],
     needs: ['SYSVIPC', 'SYSVIPC_SYSCTL', 'USER_NS', 'UCOUNT_SYSCTL', 'CAP_SETUID'],
     since: '4.9',
     flags: [['NEWUSER', 'NEWIPC']],
     variants: ['with CLONE_NEWUTS', WITH_NEWUSER, WITH_SYSVSEM],
     arms: { treatment: 'max_ipc_namespaces is reached', control: 'one more is allowed' },
-    async experiment({ outer, enter, arm, variant, fresh }) {
+    async experiment({ outer, enter, arm, variant, fresh, eventually }) {
       const other = variant === WITH_NEWUSER ? 'NEWUSER' : 'NEWUTS'
       const inside = await enter('inside', { from: outer })
       await inside.writeFile('/proc/sys/user/max_ipc_namespaces', arm === 'treatment' ? '1' : '2')
+      // Room for one of the other kind, which a refused call must give back.
+      const kind = variant === WITH_NEWUSER ? 'user' : 'uts'
+      await inside.writeFile(`/proc/sys/user/max_${kind}_namespaces`, '1')
       const set = await inside.semget(fresh.key(), 1, IPC_CREAT | IPC_EXCL | 0o600)
       const caller = await inside.spawn('caller')
       await caller.semop(set, [{ index: 0, change: 3, flags: SEM_UNDO }])
@@ -216,16 +219,44 @@ export function creationRules(ent: Area): void {
       // Takes away every segment whose maker has left (proc_sys_kernel(5)), and only those.
       await setForced(outer, inside, 1)
       const left = await inside.try.shmctlStat(segment)
+      const byClone = whetherMade(
+        arm === 'treatment' ? await inside.trySpawn('refused', [other, 'NEWIPC']) : ENOSPC,
+      )
+      const tryRoom = async () => {
+        const one = await inside.trySpawn('one alone', [other])
+        if (failed(one)) return one
+        await one.killAndReap()
+        return 'free'
+      }
+      const room =
+        arm === 'treatment' ? await eventually(tryRoom, (seen) => seen === 'free') : await tryRoom()
       return {
         returned,
+        byClone,
+        room,
         sameIpc: (await namespaceOf(caller)) === before.ipc,
         sameOther: (await namespaceOf(caller, other)) === before.other,
         value: await inside.try.semctlGet(set, 0),
         segment: failed(left) ? left : 'there',
       }
     },
-    treatment: () => ({ returned: ENOSPC, sameIpc: true, sameOther: true, value: 3, segment: 'there' }),
-    control: () => ({ returned: 0, sameIpc: false, sameOther: false, value: 0, segment: EINVAL }),
+    treatment: () => ({
+      returned: ENOSPC,
+      byClone: ENOSPC,
+      room: 'free',
+      sameIpc: true,
+      sameOther: true,
+      value: 3,
+      segment: 'there',
+    }),
+    control: () => ({
+      returned: 0,
+      room: ENOSPC,
+      sameIpc: false,
+      sameOther: false,
+      value: 0,
+      segment: EINVAL,
+    }),
   })
 
   ent.comparison('ENT-15', {
