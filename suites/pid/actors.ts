@@ -65,7 +65,12 @@ export function addActors(pid: Area): void {
       const main = await outer.spawn('process')
       const thread = await withThread(main, 'thread')
       const worker = arm === 'treatment' ? thread : main
-      const ids = { process: main.pid, thread: await worker.gettid(), seenAs: await worker.getpid() }
+      const ids = {
+        maker: outer.pid,
+        process: main.pid,
+        thread: await worker.gettid(),
+        seenAs: await worker.getpid(),
+      }
       const seen: Record<string, Readonly<Record<string, number>>> = {}
       const semaphore = await REMEMBERING.sem.make(worker, fresh.key())
       for (const [kind, how] of Object.entries(REMEMBERING)) {
@@ -73,6 +78,11 @@ export function addActors(pid: Area): void {
         for (const act of Object.values(how.acts)) await act(worker, object)
         seen[kind] = await how.pids(outer, object)
       }
+      // Between shmat and shmdt: each of them notes who called.
+      const held = await REMEMBERING.shm.make(outer, fresh.key())
+      const memory = await worker.shmat(held)
+      const attached = await REMEMBERING.shm.pids(outer, held)
+      await worker.shmdt(memory)
       const valued = await REMEMBERING.sem.make(outer, fresh.key())
       await worker.semctlSetAll(valued, [1, 2, 3])
       const setAll = await REMEMBERING.sem.pids(outer, valued)
@@ -88,14 +98,20 @@ export function addActors(pid: Area): void {
       const lrpidNoError = await handedOver(MSG_NOERROR)
       if (arm === 'treatment')
         note(`lrpid of a waiting receiver is its ${lrpid === ids.thread ? 'thread' : 'process'} id`)
-      return { ids, ...seen, setAll, lrpid, lrpidNoError }
+      return { ids, ...seen, attached, setAll, lrpid, lrpidNoError }
     },
     treatment: ({ ids, lrpid }) => ({
       ...oneProcess(ids.process),
+      attached: { cpid: ids.maker, lpid: ids.process },
       lrpid: oneOf(ids.thread, ids.process),
       lrpidNoError: lrpid,
     }),
-    control: ({ ids }) => ({ ...oneProcess(ids.process), lrpid: ids.process, lrpidNoError: ids.process }),
+    control: ({ ids }) => ({
+      ...oneProcess(ids.process),
+      attached: { cpid: ids.maker, lpid: ids.process },
+      lrpid: ids.process,
+      lrpidNoError: ids.process,
+    }),
   })
 
   pid.comparison('PID-08', {

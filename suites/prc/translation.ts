@@ -6,7 +6,6 @@ import {
   type ComparisonWorld,
   type Flag,
   failed,
-  having,
   type Member,
   makePrivate,
   O_RDONLY,
@@ -120,22 +119,24 @@ export function translationRules(prc: Area): void {
       const { outer, arm, fresh } = world
       const family = systemV(world)
       const path = tablePath(family.kind)
-      const owner = fresh.uid()
+      const [owner, ownersGroup, creator, group] = [fresh.uid(), fresh.uid(), fresh.uid(), fresh.uid()]
       const key = fresh.key()
-      const id = await family.make(outer, key, 5)
-      // Made by root, then given away: the four columns differ in pairs.
-      await family.setMode(outer, id, 0o600, owner)
+      const maker = await outer.spawn('maker')
+      await maker.becomeUser(creator, group)
+      const id = await family.make(maker, key, 5)
+      // Given away by root: the four columns have four numbers.
+      await family.setMode(outer, id, 0o600, owner, ownersGroup)
       const reader = await outer.spawn('reader')
       const descriptor = await reader.open(path, O_RDONLY)
       const before = ids(rowOf(await readOpenTable(reader, descriptor), key))
       if (arm === 'treatment') await reader.unshare(CLONE.NEWUSER)
-      // In this one the owner is root, and root is nobody.
+      // In this one the owner is root, his group has another number than he, and the creator is nobody.
       const mapped: Member =
         arm === 'treatment'
-          ? await spawnInUserNamespace(outer, 'mapped', [], [[0, owner, 1]])
+          ? await spawnInUserNamespace(outer, 'mapped', [], [[0, owner, 1]], [], [[9, ownersGroup, 1]])
           : await outer.spawn('mapped')
       return {
-        owner,
+        real: { uid: owner, gid: ownersGroup, cuid: creator, cgid: group },
         unmapped: await overflowIds(outer),
         before,
         byOpen: ids(rowOf(await readOpenTable(reader, descriptor), key)),
@@ -144,17 +145,14 @@ export function translationRules(prc: Area): void {
         outers: ids(rowOf(await readTable(outer, path), key)),
       }
     },
-    treatment: ({ owner, unmapped: { uid, gid } }) => ({
-      before: having({ uid: owner, gid: owner, cuid: 0, cgid: 0 }),
-      byOpen: having({ uid: owner, gid: owner, cuid: 0, cgid: 0 }),
-      reopened: having({ uid, gid, cuid: uid, cgid: gid }),
-      mapped: having({ uid: 0, gid: 0, cuid: uid, cgid: gid }),
-      outers: having({ uid: owner, gid: owner, cuid: 0, cgid: 0 }),
+    treatment: ({ real, unmapped: { uid, gid } }) => ({
+      before: real,
+      byOpen: real,
+      reopened: { uid, gid, cuid: uid, cgid: gid },
+      mapped: { uid: 0, gid: 9, cuid: uid, cgid: gid },
+      outers: real,
     }),
-    control: ({ owner }) => {
-      const real = having({ uid: owner, gid: owner, cuid: 0, cgid: 0 })
-      return { before: real, byOpen: real, reopened: real, mapped: real, outers: real }
-    },
+    control: ({ real }) => ({ before: real, byOpen: real, reopened: real, mapped: real, outers: real }),
   })
 }
 

@@ -159,6 +159,8 @@ export function attachedRules(sha: Area): void {
       // One attachment stays at home: where shm_rmid_forced is set the segment must outlive the others.
       const keeper = await home.spawn('keeper')
       await keeper.shmat(segment)
+      // For an address that is in use.
+      const own = await home.shmget(world.fresh.key(), BYTES, IPC_CREAT | IPC_EXCL | 0o600)
       const status = async (): Promise<{ nattch: unknown; lpid: string; dtime: number }> => {
         const seen = await home.try.shmctlStat(segment)
         return failed(seen)
@@ -172,6 +174,8 @@ export function attachedRules(sha: Area): void {
       await other.shmat(segment, SHM_RDONLY)
       await depart(home, holder, departureOf(world), armFlags(world))
       await depart(home, other, departureOf(world), armFlags(world))
+      // An attachment that is refused, after the count was raised for it, lowers the count again.
+      const refused = await home.try.shmat(segment, 0, await home.shmat(own))
       const left = await status()
       // A segment of the namespace that they are in now: nobody attaches it.
       const bystander = await makeBystander(holder, segment, world)
@@ -199,6 +203,7 @@ export function attachedRules(sha: Area): void {
       const detaches = await holder.try.shmdt(memory)
       const detached = await status()
       return {
+        refused,
         left: left.nattch,
         noDetachYet: left.dtime,
         forked: forked.nattch,
@@ -329,6 +334,10 @@ export function attachedRules(sha: Area): void {
       const successor = await home.try.shmget(key, BYTES, IPC_CREAT | IPC_EXCL | 0o600)
       await child.exitAndReap()
       const oneLeft = await home.try.shmctlStat(segment)
+      // IPC_SET of what is marked changes its mode and leaves the mark.
+      const owner = { uid: await home.geteuid(), gid: await home.getegid() }
+      const changed = await home.try.shmctlSet(segment, { ...owner, mode: 0o640 })
+      const afterSet = await home.try.shmctlStat(segment)
       const pagesBefore = await pages(home)
       const detached = await holder.try.shmdt(memory)
       return {
@@ -347,6 +356,8 @@ export function attachedRules(sha: Area): void {
         content,
         another: !failed(successor) && successor !== segment,
         oneLeft: failed(oneLeft) ? oneLeft : oneLeft.nattch,
+        changed,
+        afterSet: failed(afterSet) ? afterSet : afterSet.perm.mode & (SHM_DEST | 0o777),
         detached,
         noneLeft: await home.try.shmctlStat(segment),
         freedAtHome: inInitial(world) ? NOT_COUNTED : pagesBefore - (await pages(home)),
@@ -363,6 +374,8 @@ export function attachedRules(sha: Area): void {
       content: 'still shared',
       another: true,
       oneLeft: 1,
+      changed: 0,
+      afterSet: SHM_DEST | 0o640,
       detached: 0,
       noneLeft: EINVAL,
       freedAtHome: inInitial(world) ? NOT_COUNTED : 1,
@@ -460,6 +473,7 @@ const DETACHED = {
 
 /** One attachment at home, those of holder and other, and those of three descendants. */
 const COUNTS = {
+  refused: EINVAL,
   left: 3,
   noDetachYet: 0,
   forked: 6,

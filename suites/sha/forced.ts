@@ -1,5 +1,6 @@
 /** kernel.shm_rmid_forced: one of each namespace, and what it destroys when. */
 import {
+  BYTES,
   FORCED_ARMS,
   FORCED_FILE,
   getForced,
@@ -17,6 +18,8 @@ import {
   EINVAL,
   type Flag,
   failed,
+  having,
+  IPC_PRIVATE,
   type Member,
   oneOf,
   touchesInitial,
@@ -224,6 +227,7 @@ export function forcedRules(sha: Area): void {
         variant === 'exit of a thread' ? await withThread(bystander, 'maker') : await home.spawn('maker', own)
       const unattached = await makeSegment(maker, keys[0])
       const attached = await makeSegment(maker, keys[1])
+      const withoutKey = await makeSegment(maker, IPC_PRIVATE)
       const homes = await makeSegment(home, keys[3])
       const memory = await home.shmat(attached)
       const other = await home.spawn('other')
@@ -235,6 +239,7 @@ export function forcedRules(sha: Area): void {
       const seen = {
         otherEnded,
         unattached: await segmentIs(home, unattached, keys[0]),
+        withoutKey: await home.try.shmctlStat(withoutKey),
         attached: await segmentIs(home, attached, keys[1]),
         bystanders: await segmentIs(home, bystanders, keys[2]),
         homes: await segmentIs(home, homes, keys[3]),
@@ -245,6 +250,7 @@ export function forcedRules(sha: Area): void {
     treatment: () => ({
       otherEnded: 'there',
       unattached: 'gone',
+      withoutKey: EINVAL,
       attached: 'there',
       bystanders: 'there',
       homes: 'there',
@@ -253,6 +259,7 @@ export function forcedRules(sha: Area): void {
     control: () => ({
       otherEnded: 'there',
       unattached: 'there',
+      withoutKey: having({ segsz: BYTES }),
       attached: 'there',
       bystanders: 'there',
       homes: 'there',
@@ -276,7 +283,8 @@ export function forcedRules(sha: Area): void {
       const orphan = await makeOrphan(home, keys[2])
       const attached = await makeOrphan(home, keys[3])
       const memory = await home.shmat(attached)
-      // That somebody once attached it makes no difference.
+      // That it has no key, or that somebody once attached it, makes no difference.
+      const withoutKey = await makeOrphan(home, IPC_PRIVATE)
       const usedKey = fresh.key()
       const used = await makeOrphan(home, usedKey)
       await home.shmdt(await home.shmat(used))
@@ -297,6 +305,7 @@ export function forcedRules(sha: Area): void {
         used: await segmentIs(home, used, usedKey),
         locked: await segmentIs(home, locked, lockedKey),
         orphan: await segmentIs(home, orphan, keys[2]),
+        withoutKey: await home.try.shmctlStat(withoutKey),
         attached: await segmentIs(home, attached, keys[3]),
       }
       await home.shmdt(memory)
@@ -311,6 +320,7 @@ export function forcedRules(sha: Area): void {
       lockedBefore: 'there',
       locked: 'gone',
       orphan: 'gone',
+      withoutKey: EINVAL,
       attached: 'there',
       detached: 'gone',
     }),
@@ -323,6 +333,7 @@ export function forcedRules(sha: Area): void {
       lockedBefore: 'there',
       locked: 'there',
       orphan: 'there',
+      withoutKey: having({ segsz: BYTES }),
       attached: 'there',
       detached: 'there',
     }),

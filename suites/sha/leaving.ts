@@ -11,7 +11,10 @@ const BESIDE = 'makers with one more flag each'
 const THREAD = 'one thread of a process'
 /** The variant where one call joins a UTS namespace as well. */
 const AND_UTS = 'setns by pidfd with CLONE_NEWUTS'
-const FLAGS_BESIDE = ['NEWNS', 'NEWPID', 'NEWUTS', 'NEWUSER'] as const
+const FLAGS_BESIDE = ['NEWNS', 'NEWPID', 'NEWUTS', 'NEWUSER', 'NEWNET', 'NEWCGROUP'] as const
+
+/** The same of the segment of every such maker. */
+const eachBeside = (state: string) => Object.fromEntries(FLAGS_BESIDE.map((flag) => [flag, state]))
 
 /** Adds the rules. */
 export function leavingRules(sha: Area): void {
@@ -23,7 +26,7 @@ export function leavingRules(sha: Area): void {
     arms: { treatment: 'the maker unshared NEWIPC', control: 'the maker unshared the rest of the flags' },
     flags: 'with NEWIPC',
     variants: ['one maker', BESIDE, THREAD],
-    variantNeeds: { [BESIDE]: ['PID_NS', 'UTS_NS', 'USER_NS'] },
+    variantNeeds: { [BESIDE]: ['PID_NS', 'UTS_NS', 'USER_NS', 'NET_NS', 'CGROUP_NS'] },
     async experiment({ outer, arm, flags, fresh, variant }) {
       const home = await outer.spawn('home', ['NEWIPC'])
       if (variant === BESIDE) {
@@ -56,6 +59,11 @@ export function leavingRules(sha: Area): void {
       }
       const keys = [fresh.key(), fresh.key(), fresh.key()] as const
       const maker = await home.spawn('maker')
+      // Leaving the sets that it shared undoings with, as NEWIPC does too, is no matter of its segments.
+      const undoer = await home.spawn('who unshared SYSVSEM alone')
+      const undoersKey = fresh.key()
+      const undoers = await makeSegment(undoer, undoersKey)
+      await undoer.unshare(CLONE.SYSVSEM)
       const segment = await makeSegment(maker, keys[0])
       const attached = await makeSegment(maker, keys[1])
       const memory = await maker.shmat(attached)
@@ -68,6 +76,7 @@ export function leavingRules(sha: Area): void {
         afterwards: await segmentIs(home, segment, keys[0]),
         attached: await segmentIs(home, attached, keys[1]),
         homes: await segmentIs(home, homes, keys[2]),
+        undoers: await segmentIs(home, undoers, undoersKey),
       }
       await maker.shmdt(memory)
       return {
@@ -78,7 +87,7 @@ export function leavingRules(sha: Area): void {
     },
     treatment: (_, { variant }) =>
       variant === BESIDE
-        ? { NEWNS: 'gone', NEWPID: 'gone', NEWUTS: 'gone', NEWUSER: 'gone' }
+        ? eachBeside('gone')
         : variant === THREAD
           ? { leaders: 'there', threads: 'gone' }
           : {
@@ -86,12 +95,13 @@ export function leavingRules(sha: Area): void {
               afterwards: 'gone',
               attached: 'there',
               homes: 'there',
+              undoers: 'there',
               detached: 'gone',
               maker: 0,
             },
     control: (_, { variant }) =>
       variant === BESIDE
-        ? { NEWNS: 'there', NEWPID: 'there', NEWUTS: 'there', NEWUSER: 'there' }
+        ? eachBeside('there')
         : variant === THREAD
           ? { leaders: 'there', threads: 'there' }
           : {
@@ -99,6 +109,7 @@ export function leavingRules(sha: Area): void {
               afterwards: 'there',
               attached: 'there',
               homes: 'there',
+              undoers: 'there',
               detached: 'gone',
               maker: 0,
             },
@@ -200,6 +211,8 @@ export function leavingRules(sha: Area): void {
     arms: FORCED_ARMS,
     variants: ['exit', 'SIGKILL'],
     async experiment({ outer, arm, variant, fresh, disposable, note }) {
+      // Those of each namespace, run by run: a segment’s are counted where it is, wherever its maker ends.
+      const pages: number[] = []
       const run = async (first: 0 | 1, second: 0 | 1): Promise<string[]> => {
         const one = await outer.spawn('one', ['NEWIPC'])
         const two = await outer.spawn('two', ['NEWIPC'])
@@ -212,9 +225,10 @@ export function leavingRules(sha: Area): void {
         const inTwo = await makeSegment(maker, keys[1])
         if (variant === 'exit') await maker.exitAndReap()
         else await maker.killAndReap()
+        pages.push((await one.shmctlUsage()).tot, (await two.shmctlUsage()).tot)
         return [await segmentIs(one, inOne, keys[0]), await segmentIs(two, inTwo, keys[1])]
       }
-      if (arm === 'control') return { neither: await run(0, 0) }
+      if (arm === 'control') return { neither: await run(0, 0), pages }
       // Without the fix of BUG-12 this one is harmless, and shows it: the namespace that the task is in at
       // its end decides, and its 0 destroys nothing. With a 1 there it would corrupt the kernel.
       const onlyFirst = await run(1, 0)
@@ -222,13 +236,14 @@ export function leavingRules(sha: Area): void {
         note('stopped before shm_rmid_forced is 1 where the task ends: this kernel may not survive it')
         return { onlyFirst }
       }
-      return { onlyFirst, both: await run(1, 1), onlySecond: await run(0, 1) }
+      return { onlyFirst, both: await run(1, 1), onlySecond: await run(0, 1), pages }
     },
     treatment: () => ({
       onlyFirst: ['gone', 'there'],
       both: ['gone', 'gone'],
       onlySecond: ['there', 'gone'],
+      pages: [0, 1, 0, 0, 1, 0],
     }),
-    control: () => ({ neither: ['there', 'there'] }),
+    control: () => ({ neither: ['there', 'there'], pages: [1, 1] }),
   })
 }

@@ -139,6 +139,14 @@ export function memoryRules(sha: Area): void {
       const user = await asUser(second, 'user in second', uid)
       const elsewhere = await lock(user)
       const otherUser = await lock(await asUser(second, 'another user', fresh.uid()))
+      // With no room at all it is not the room that lacks, but the right; and to unlock nothing is needed.
+      const roomless = await asUser(second, 'user without room', fresh.uid())
+      await roomless.setrlimit(RLIMIT_MEMLOCK, 0, 0)
+      const roomlessOwn = await roomless.shmget(IPC_PRIVATE, limit, IPC_CREAT | 0o600)
+      const withoutRoom = [
+        await roomless.try.shmctlLock(roomlessOwn),
+        await roomless.try.shmctlLock(roomlessOwn, 'SHM_UNLOCK'),
+      ]
       let whileAttached: unknown = 'never attached'
       if (arm === 'treatment') {
         if (variant === 'IPC_RMID' || variant === OWN_ROOT || variant === GIVEN)
@@ -148,8 +156,13 @@ export function memoryRules(sha: Area): void {
           await inFirst.shmctlRemove(segment)
           whileAttached = await lock(inFirst)
           await inFirst.shmdt(memory)
-        } else if (variant === 'SHM_UNLOCK') await inFirst.shmctlLock(segment, 'SHM_UNLOCK')
-        else if (variant === 'SHM_UNLOCK by another user') {
+        } else if (variant === 'SHM_UNLOCK') {
+          // What was unlocked can be locked, and unlocked, again; the bytes come back each time.
+          for (const again of ['SHM_UNLOCK', 'SHM_LOCK', 'SHM_UNLOCK'] as const)
+            await inFirst.shmctlLock(segment, again)
+        } else if (variant === 'SHM_UNLOCK by another user') {
+          // Root, too, locks what is locked: it stays the user’s, whose bytes they are.
+          await first.try.shmctlLock(segment)
           const owner = { uid: await first.geteuid(), gid: await first.getegid() }
           await inFirst.shmctlSet(segment, { ...owner, mode: 0o600 })
           await first.shmctlLock(segment, 'SHM_UNLOCK')
@@ -163,17 +176,25 @@ export function memoryRules(sha: Area): void {
         () => lock(outside),
         (seen) => arm === 'control' || !failed(seen),
       )
-      return { locked, again, elsewhere, otherUser, whileAttached, later }
+      return { locked, again, elsewhere, otherUser, withoutRoom, whileAttached, later }
     },
     treatment: (_, { variant }) => ({
       locked: 0,
       again: ENOMEM,
       elsewhere: ENOMEM,
       otherUser: 0,
+      withoutRoom: [EPERM, 0],
       whileAttached: variant === LAST_DETACH ? ENOMEM : 'never attached',
       later: 0,
     }),
-    control: () => ({ locked: 0, again: ENOMEM, elsewhere: ENOMEM, otherUser: 0, later: ENOMEM }),
+    control: () => ({
+      locked: 0,
+      again: ENOMEM,
+      elsewhere: ENOMEM,
+      otherUser: 0,
+      withoutRoom: [EPERM, 0],
+      later: ENOMEM,
+    }),
   })
 
   sha.comparison('SHA-19', {

@@ -56,6 +56,11 @@ const INSIDE = { creator: 100, group: 101 }
 /** The one of them that a user namespace below maps on. */
 const BELOW = { group: 500 }
 
+/** Room for a queue's bytes, other than a new one's, that IPC_SET asks for. */
+const QBYTES = 1024
+/** Only queues have that. */
+const NO_QUEUE = 'no queue'
+
 /** Root of a user namespace who is not root outside it. */
 const ANOTHER_ROOT = 'root who is another user outside'
 
@@ -197,24 +202,31 @@ export function addOwnership(uns: Area): void {
       }
       const answer =
         family.kind === 'msg'
-          ? await inner.try.msgctlSet(id, { ...set, qbytes: 1024 })
+          ? await inner.try.msgctlSet(id, { ...set, qbytes: QBYTES })
           : family.kind === 'sem'
             ? await inner.try.semctlSet(id, set)
             : await inner.try.shmctlSet(id, set)
       // A viewer of the outer user namespace in the object's IPC namespace sees the real numbers.
       const viewer = await joinAs('viewer', outer, inner)
       const status = await family.stat(viewer, id)
+      const room = family.kind === 'msg' ? (await inner.msgctlStat(id)).qbytes : NO_QUEUE
       return {
         target,
         answer,
+        room: room === QBYTES ? 'as wanted' : room === NO_QUEUE ? NO_QUEUE : 'as before',
         outside: failed(status)
           ? status
           : { uid: status.perm.uid, gid: status.perm.gid, mode: status.perm.mode & 0o777 },
       }
     },
-    treatment: () => ({ answer: EINVAL, outside: { uid: 0, gid: 0, mode: 0o600 } }),
+    treatment: (_seen, { variant }) => ({
+      answer: EINVAL,
+      room: variant.startsWith('msg') ? 'as before' : NO_QUEUE,
+      outside: { uid: 0, gid: 0, mode: 0o600 },
+    }),
     control: ({ target }, { variant }) => ({
       answer: 0,
+      room: variant.startsWith('msg') ? 'as wanted' : NO_QUEUE,
       outside: {
         uid: variant.endsWith('user') ? target : 0,
         gid: variant.endsWith('group') ? target : 0,
