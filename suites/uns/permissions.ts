@@ -12,6 +12,7 @@ import {
   SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
 import { spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
+import { answersByBits, byBits, byOneId, type People } from './classes.ts'
 
 const FAMILIES = Object.keys(ACCESS)
 /** The namespace's owner is a user namespace inside another one. */
@@ -118,7 +119,24 @@ export function addPermissions(uns: Area): void {
       const gaveOwner = await setMode(root, received, 0o600, number)
       const shared = await family.make(root, sharedKey, 0o600)
       const gaveGroup = await setMode(root, shared, 0o060, 0, number)
+      // Whose group it was when it was made keeps its right when it is given another one.
+      const formerKey = fresh.key()
+      const former = await family.make(colleague, formerKey, 0o060)
+      const gaveAnotherGroup = await setMode(colleague, former, 0o060, 0, 0)
+      const [ownersNumber, anothersNumber] = objectIsOutside ? [7, owner] : [owner, 7]
+      const people: People = {
+        family,
+        maker,
+        colleague,
+        trier: () => (objectIsOutside ? inner : outer).spawn('trier'),
+        number: arm === 'control' ? ownersNumber : anothersNumber,
+        third: objectIsOutside ? owner : other,
+      }
       return {
+        bits: await byBits(people, user, world),
+        ids: await byOneId(people, world, SYSTEM_V[kindOf(world)]),
+        gaveAnotherGroup,
+        asCreatorsGroup: await everything(family, user, former, formerKey, WITHOUT_LOCK),
         asOwner: await everything(family, user, object, key, WITHOUT_LOCK),
         asGroup: await everything(family, user, groups, groupsKey, WITHOUT_LOCK),
         gave,
@@ -130,6 +148,15 @@ export function addPermissions(uns: Area): void {
       }
     },
     treatment: (_seen, world) => ({
+      bits: answersByBits(familyOf(world), 'other'),
+      ids: {
+        effective: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
+        real: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
+        supplementaryGroup: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
+        made: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
+      },
+      gaveAnotherGroup: 0,
+      asCreatorsGroup: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
       asOwner: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
       asGroup: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
       gave: 0,
@@ -140,6 +167,15 @@ export function addPermissions(uns: Area): void {
       asNewGroup: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
     }),
     control: (_seen, world) => ({
+      bits: answersByBits(familyOf(world), 'owner'),
+      ids: {
+        effective: answersBy(familyOf(world), EVERYTHING, WITHOUT_LOCK),
+        real: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
+        supplementaryGroup: answersBy(familyOf(world), { access: true, control: false }, WITHOUT_LOCK),
+        made: answersBy(familyOf(world), EVERYTHING, WITHOUT_LOCK),
+      },
+      gaveAnotherGroup: 0,
+      asCreatorsGroup: answersBy(familyOf(world), { access: true, control: false }, WITHOUT_LOCK),
       asOwner: answersBy(familyOf(world), EVERYTHING, WITHOUT_LOCK),
       asGroup: answersBy(familyOf(world), { access: true, control: false }, WITHOUT_LOCK),
       gave: 0,
