@@ -152,7 +152,8 @@ async function use(
   }
   if (typeof segment === 'number') {
     seen.bytes = (await member.shmctlStat(segment)).segsz
-    const address = await member.shmat(segment)
+    const address = await member.try.shmat(segment)
+    if (failed(address)) return { ...seen, attached: address }
     await member.writeMemory(address + 5000, 'the text')
     seen.attached = await member.readMemory(address + 5000, 100)
     await member.shmdt(address)
