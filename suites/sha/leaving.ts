@@ -1,6 +1,6 @@
 /** shm_rmid_forced and segments whose maker leaves the namespace, or has some in two. */
 import { FORCED_ARMS, FORCED_FILE, makeOrphan, makeSegment, segmentIs } from '../../fixtures/forced.ts'
-import { joinIpc } from '../../fixtures/leaving.ts'
+import { type Ending, endMembership, joinIpc } from '../../fixtures/leaving.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
 import { type Area, CLONE, cloneBits, type Flag } from '../../fixtures/rules.ts'
 import { withThread } from '../../fixtures/threads.ts'
@@ -196,8 +196,8 @@ export function leavingRules(sha: Area): void {
   })
 
   sha.comparison('SHA-17', {
-    says: 'a task that made segments in two IPC namespaces has each one destroyed at its end as shm_rmid_forced of the segment’s own namespace says',
-    source: ['ipc/shm.c: exit_shm', 'proc_sys_kernel(5) shm_rmid_forced'],
+    says: 'a task that made segments in two IPC namespaces has each one destroyed at its end, or when it unshares NEWIPC, as shm_rmid_forced of the segment’s own namespace says',
+    source: ['ipc/shm.c: exit_shm', 'kernel/fork.c: ksys_unshare', 'proc_sys_kernel(5) shm_rmid_forced'],
     needs: ['SYSVIPC', 'shm_rmid_forced'],
     since: '5.16',
     bugs: [
@@ -209,7 +209,7 @@ export function leavingRules(sha: Area): void {
       },
     ],
     arms: FORCED_ARMS,
-    variants: ['exit', 'SIGKILL'],
+    variants: ['exit', 'SIGKILL', 'unshare'],
     async experiment({ outer, arm, variant, fresh, disposable, note }) {
       // Those of each namespace, run by run: a segment’s are counted where it is, wherever its maker ends.
       const pages: number[] = []
@@ -223,8 +223,7 @@ export function leavingRules(sha: Area): void {
         const inOne = await makeSegment(maker, keys[0])
         await joinIpc(maker, two)
         const inTwo = await makeSegment(maker, keys[1])
-        if (variant === 'exit') await maker.exitAndReap()
-        else await maker.killAndReap()
+        await endMembership(maker, variant as Ending)
         pages.push((await one.shmctlUsage()).tot, (await two.shmctlUsage()).tot)
         return [await segmentIs(one, inOne, keys[0]), await segmentIs(two, inTwo, keys[1])]
       }
