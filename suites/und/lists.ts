@@ -18,6 +18,8 @@ const WAITED = 'an operation that had to wait'
 const LATER_CHILD = 'the child of one with a list leaves'
 /** The variant where the child has all namespaces of its own that it may. */
 const ABROAD = 'a child in other namespaces leaves'
+/** The variant where the process has further threads, and the one that leaves has a list of its own. */
+const ONE_THREAD = 'one of several threads'
 
 export function addListRules(und: Area): void {
   und.comparison('UND-06', {
@@ -224,17 +226,22 @@ export function addListRules(und: Area): void {
   })
 
   und.comparison('UND-09', {
-    says: 'unshare(CLONE_SYSVSEM) alone applies the undo list, needs no privilege, and leaves the IPC namespace as it is',
+    says: 'unshare(CLONE_SYSVSEM) alone applies the undo list, also that of one thread among others, needs no privilege, and leaves the IPC namespace as it is',
     source: ['unshare(2) CLONE_SYSVSEM', 'kernel/fork.c: ksys_unshare'],
     needs: ['SYSVIPC'],
     since: '2.6.26',
-    variants: ['with capabilities', 'without capabilities'],
+    variants: ['with capabilities', 'without capabilities', ONE_THREAD],
     arms: { treatment: 'CLONE_SYSVSEM', control: 'CLONE_FILES' },
     async experiment({ outer, arm, variant, fresh }) {
       const key = fresh.key()
       const id = await makeSet(outer, key)
       const process = await outer.spawn('process')
       if (variant === 'without capabilities') await process.setCapabilities([], true)
+      if (variant === ONE_THREAD) {
+        await process.withThreads('thread')
+        // From the list that all threads share: the next operation begins one of its own.
+        await process.unshare(CLONE.SYSVSEM)
+      }
       await operate(process, id)
       const before = await valuesOf(outer, id)
       const namespace = await process.stat('/proc/self/ns/ipc')
