@@ -145,6 +145,8 @@ async function visitorOf({ actor, observer, relation }: VisibilityWorld): Promis
 interface Deep {
   deepNumber?: number
   byDeep?: { above: Readonly<Record<string, number>>; deep: Readonly<Record<string, number>> }
+  namesakeNumber?: number
+  byNamesake?: Readonly<Record<'above' | 'deep' | 'namesake', Readonly<Record<string, number>>>>
 }
 
 /**
@@ -161,15 +163,33 @@ async function deepBelow(world: VisibilityWorld, visitor: Member, how: Rememberi
   const object = await how.make(deep, fresh.key())
   for (const act of Object.values(how.acts)) await act(deep, object)
   const byDeep = { above: await how.pids(above, object), deep: await how.pids(deep, object) }
+  // Then another one acts, whose number in a pid namespace of its own is the same.
+  const namesake = await middle.spawn('namesake', ['NEWPID'])
+  const namesakeNumber = Number(await procPid(namesake))
+  for (const act of Object.values(how.acts)) await act(namesake, object)
+  const byNamesake = {
+    above: await how.pids(above, object),
+    deep: await how.pids(deep, object),
+    namesake: await how.pids(namesake, object),
+  }
   await middle.killAndReap()
-  return { deepNumber, byDeep }
+  return { deepNumber, byDeep, namesakeNumber, byNamesake }
 }
 
 /** Who is seen from far above has a number there, and is the first of his own pid namespace. */
-function deepNumbers({ deepNumber, byDeep }: Deep) {
-  if (deepNumber === undefined || byDeep === undefined) return {}
-  const all = (number: number) => Object.fromEntries(Object.keys(byDeep.deep).map((field) => [field, number]))
-  return { byDeep: { above: all(deepNumber), deep: all(1) } }
+function deepNumbers(kind: SystemVKind, { deepNumber, byDeep, namesakeNumber }: Deep) {
+  if (deepNumber === undefined || byDeep === undefined || namesakeNumber === undefined) return {}
+  const fields = Object.keys(byDeep.deep)
+  const all = (number: number) => Object.fromEntries(fields.map((field) => [field, number]))
+  const made = (number: number) => (kind === 'shm' ? { cpid: number } : {})
+  return {
+    byDeep: { above: all(deepNumber), deep: all(1) },
+    byNamesake: {
+      above: { ...all(namesakeNumber), ...made(deepNumber) },
+      deep: { ...all(0), ...made(1) },
+      namesake: { ...all(1), ...made(0) },
+    },
+  }
 }
 
 /** An object as who has unshared NEWPID sees it, and as the child who is the first in the namespace made thereby. */
@@ -381,7 +401,7 @@ function everything(kind: SystemVKind, seen: { numbers: Numbers } & Deep & Unsha
   return {
     ...numbers,
     ...byIndex,
-    ...deepNumbers(seen),
+    ...deepNumbers(kind, seen),
     ...unsharedNumbers(seen, numbers.byObserver.observer),
   }
 }
