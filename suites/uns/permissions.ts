@@ -11,7 +11,7 @@ import {
   type Member,
   SYSTEM_CALL_WAYS,
 } from '../../fixtures/rules.ts'
-import { spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
+import { intoUnmappedNamespace, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
 import { answersByBits, byBits, byOneId, type People } from './classes.ts'
 
 const FAMILIES = Object.keys(ACCESS)
@@ -33,6 +33,14 @@ function familyOf(world: ComparisonWorld): AccessFamily {
 const WITHOUT_LOCK = { without: ['lock'] }
 const NOTHING = { access: false, control: false }
 const EVERYTHING = { access: true, control: true }
+
+/** The user, the owner and everybody else are shown as one and the same overflow id to the user. */
+const UNMAPPED = ' unmapped'
+
+/** Without a map there is no number to give to IPC_SET as the owner's. */
+function notAsked({ variant }: ComparisonWorld): { without: string[] } {
+  return variant.endsWith(UNMAPPED) ? { without: ['lock', 'set'] } : WITHOUT_LOCK
+}
 
 export function addPermissions(uns: Area): void {
   uns.comparison('UNS-02', {
@@ -73,11 +81,11 @@ export function addPermissions(uns: Area): void {
   })
 
   uns.comparison('UNS-03', {
-    says: 'an object’s owner, creator, group and mode hold across user namespaces: who is the same outside the maps is the same',
+    says: 'an object’s owner, creator, group and mode hold across user namespaces: who is the same outside the maps is the same, and two whom no map names are not',
     source: ['user_namespaces(7)', 'ipc/util.c: ipcperms, ipcctl_obtain_check'],
     needs: ['SYSVIPC', 'USER_NS', 'CAP_SYS_ADMIN', 'CAP_SETUID'],
     since: '3.8',
-    variants: FAMILIES.flatMap((name) => [`${name} outside`, `${name} inside`]),
+    variants: FAMILIES.flatMap((name) => [`${name} outside`, `${name} inside`, `${name}${UNMAPPED}`]),
     arms: {
       treatment: 'another user and group, of the owner’s numbers',
       control: 'the owner and his group, under other numbers',
@@ -92,12 +100,14 @@ export function addPermissions(uns: Area): void {
         [7, owner, 1],
         [owner, other, 1],
       ] as const
+      const unmapped = variant.endsWith(UNMAPPED)
       const inner = await spawnInUserNamespace(outer, 'inner', [], map)
-      const objectIsOutside = variant.endsWith('outside')
+      const objectIsOutside = !variant.endsWith('inside')
       const maker = await (objectIsOutside ? outer : inner).spawn('owner')
       await plainUser(maker, objectIsOutside ? owner : 7)
-      const user = await (objectIsOutside ? inner : outer).spawn('user')
-      if (objectIsOutside) await plainUser(user, arm === 'control' ? 7 : owner)
+      const user = await (objectIsOutside && !unmapped ? inner : outer).spawn('user')
+      if (unmapped) await intoUnmappedNamespace(user, arm === 'control' ? owner : other)
+      else if (objectIsOutside) await plainUser(user, arm === 'control' ? 7 : owner)
       else await plainUser(user, arm === 'control' ? owner : 7)
       const key = fresh.key()
       const object = await family.make(maker, key, 0o600)
@@ -119,6 +129,7 @@ export function addPermissions(uns: Area): void {
       const gaveOwner = await setMode(root, received, 0o600, number)
       const shared = await family.make(root, sharedKey, 0o600)
       const gaveGroup = await setMode(root, shared, 0o060, 0, number)
+      const without = notAsked(world)
       // Whose group it was when it was made keeps its right when it is given another one.
       const formerKey = fresh.key()
       const former = await family.make(colleague, formerKey, 0o060)
@@ -136,15 +147,15 @@ export function addPermissions(uns: Area): void {
         bits: await byBits(people, user, world),
         ids: await byOneId(people, world, SYSTEM_V[kindOf(world)]),
         gaveAnotherGroup,
-        asCreatorsGroup: await everything(family, user, former, formerKey, WITHOUT_LOCK),
-        asOwner: await everything(family, user, object, key, WITHOUT_LOCK),
-        asGroup: await everything(family, user, groups, groupsKey, WITHOUT_LOCK),
+        asCreatorsGroup: await everything(family, user, former, formerKey, without),
+        asOwner: await everything(family, user, object, key, without),
+        asGroup: await everything(family, user, groups, groupsKey, without),
         gave,
-        asCreator: await everything(family, user, given, givenKey, WITHOUT_LOCK),
+        asCreator: await everything(family, user, given, givenKey, without),
         gaveOwner,
-        asNewOwner: await everything(family, user, received, receivedKey, WITHOUT_LOCK),
+        asNewOwner: await everything(family, user, received, receivedKey, without),
         gaveGroup,
-        asNewGroup: await everything(family, user, shared, sharedKey, WITHOUT_LOCK),
+        asNewGroup: await everything(family, user, shared, sharedKey, without),
       }
     },
     treatment: (_seen, world) => ({
@@ -156,15 +167,15 @@ export function addPermissions(uns: Area): void {
         made: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
       },
       gaveAnotherGroup: 0,
-      asCreatorsGroup: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
-      asOwner: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
-      asGroup: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
+      asCreatorsGroup: answersBy(familyOf(world), NOTHING, notAsked(world)),
+      asOwner: answersBy(familyOf(world), NOTHING, notAsked(world)),
+      asGroup: answersBy(familyOf(world), NOTHING, notAsked(world)),
       gave: 0,
-      asCreator: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
+      asCreator: answersBy(familyOf(world), NOTHING, notAsked(world)),
       gaveOwner: 0,
-      asNewOwner: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
+      asNewOwner: answersBy(familyOf(world), NOTHING, notAsked(world)),
       gaveGroup: 0,
-      asNewGroup: answersBy(familyOf(world), NOTHING, WITHOUT_LOCK),
+      asNewGroup: answersBy(familyOf(world), NOTHING, notAsked(world)),
     }),
     control: (_seen, world) => ({
       bits: answersByBits(familyOf(world), 'owner'),
@@ -175,15 +186,15 @@ export function addPermissions(uns: Area): void {
         made: answersBy(familyOf(world), EVERYTHING, WITHOUT_LOCK),
       },
       gaveAnotherGroup: 0,
-      asCreatorsGroup: answersBy(familyOf(world), { access: true, control: false }, WITHOUT_LOCK),
-      asOwner: answersBy(familyOf(world), EVERYTHING, WITHOUT_LOCK),
-      asGroup: answersBy(familyOf(world), { access: true, control: false }, WITHOUT_LOCK),
+      asCreatorsGroup: answersBy(familyOf(world), { access: true, control: false }, notAsked(world)),
+      asOwner: answersBy(familyOf(world), EVERYTHING, notAsked(world)),
+      asGroup: answersBy(familyOf(world), { access: true, control: false }, notAsked(world)),
       gave: 0,
-      asCreator: answersBy(familyOf(world), EVERYTHING, WITHOUT_LOCK),
+      asCreator: answersBy(familyOf(world), EVERYTHING, notAsked(world)),
       gaveOwner: 0,
-      asNewOwner: answersBy(familyOf(world), EVERYTHING, WITHOUT_LOCK),
+      asNewOwner: answersBy(familyOf(world), EVERYTHING, notAsked(world)),
       gaveGroup: 0,
-      asNewGroup: answersBy(familyOf(world), { access: true, control: false }, WITHOUT_LOCK),
+      asNewGroup: answersBy(familyOf(world), { access: true, control: false }, notAsked(world)),
     }),
   })
 
