@@ -6,6 +6,7 @@ import { unshareMounts } from '../../fixtures/mqueue-mounts.ts'
 import {
   type Area,
   CLONE,
+  type ComparisonWorld,
   cloneBits,
   ENOSPC,
   failed,
@@ -38,6 +39,44 @@ async function userBooth(outer: Member): Promise<Member> {
   await writeMaps(outer, keeper)
   await keeper.writeFile('/proc/sys/user/max_user_namespaces', '1')
   return keeper
+}
+
+/**
+ * Whether MSG_INFO tells a member of `home` of 100 messages less: after the end of a namespace that held them,
+ * or, in the control arm, after they were removed with their queue in `home` itself.
+ */
+async function fewerMessages(world: ComparisonWorld, home: Member): Promise<boolean> {
+  const { outer, arm, fresh, eventually } = world
+  const fill = async (member: Member): Promise<number> => {
+    const queue = await member.msgget(fresh.key(), IPC_CREAT | IPC_EXCL | 0o600)
+    for (let sent = 0; sent < 100; sent += 1) await member.msgsnd(queue, 1, '', IPC_NOWAIT)
+    return queue
+  }
+  if (arm === 'control') {
+    const queue = await fill(home)
+    const before = await messagesIn(home)
+    await home.msgctlRemove(queue)
+    return (await messagesIn(home)) <= before - 100
+  }
+  // Others remove messages of the initial namespace too, but not as many between two looks each time.
+  return eventually(
+    async () => {
+      const before = await messagesIn(home)
+      const mortal = await outer.spawn('mortal', ['NEWIPC'])
+      await fill(mortal)
+      const watch = await watchNamespace(outer, mortal)
+      await mortal.killAndReap()
+      await watch.end(world)
+      await watch.watcher.killAndReap()
+      return (await messagesIn(home)) <= before - 100
+    },
+    (fewer) => !fewer,
+    1000,
+  )
+}
+
+async function messagesIn(member: Member): Promise<number> {
+  return (await member.msgctlInfo('MSG_INFO')).msgmap
 }
 
 /** Adds the rules. */
@@ -162,8 +201,8 @@ export function ownerRules(lif: Area): void {
   })
 
   lif.comparison('LIF-21', {
-    says: 'members that leave or die and references that are dropped do not end the initial IPC namespace',
-    source: ['ipc_namespaces(7)', 'ipc/msgutil.c: init_ipc_ns'],
+    says: 'members that leave or die and references that are dropped do not end the initial IPC namespace, and what another one held at its end is not taken from what that one counts',
+    source: ['ipc_namespaces(7)', 'ipc/msgutil.c: init_ipc_ns', 'ipc/msg.c: freeque, msg_exit_ns'],
     needs: ['SYSVIPC', 'POSIX_MQUEUE'],
     arms: { treatment: 'the initial one', control: 'another one' },
     async experiment(world) {
@@ -188,6 +227,7 @@ export function ownerRules(lif: Area): void {
       await maker.close(nsfd)
       await endMembership(maker, 'setns')
       await maker.killAndReap()
+      const fewer = await fewerMessages(world, home)
       if (arm === 'control') await home.killAndReap()
       const twin = await seeTwinDie(world)
       if (arm === 'control') {
@@ -197,18 +237,19 @@ export function ownerRules(lif: Area): void {
           () => next.try.msgget(key, 0),
           (seen) => failed(seen),
         )
-        return { twin, found: failed(found) ? found.errno : 'found' }
+        return { fewer, twin, found: failed(found) ? found.errno : 'found' }
       }
       const again = await joinAs('again', looker, home)
       const found = await again.try.msgrcv(queue, 64, 0, IPC_NOWAIT)
       const after = await again.stat('/proc/self/ns/ipc')
       return {
+        fewer,
         twin,
         found: failed(found) ? found.errno : found.text,
         sameNamespace: after.ino === before.ino && after.dev === before.dev,
       }
     },
-    treatment: () => ({ twin: 'destroyed', found: 'still here', sameNamespace: true }),
-    control: () => ({ twin: 'destroyed', found: 'ENOENT' }),
+    treatment: () => ({ fewer: false, twin: 'destroyed', found: 'still here', sameNamespace: true }),
+    control: () => ({ fewer: true, twin: 'destroyed', found: 'ENOENT' }),
   })
 }
