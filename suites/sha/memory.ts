@@ -22,12 +22,14 @@ import {
   SHM_HUGETLB,
 } from '../../fixtures/rules.ts'
 import { lockPurse, slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
-import { intoOwnUserNamespaces } from '../../fixtures/user-namespaces.ts'
+import { becomeMaker, intoOwnUserNamespaces, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
 
 /** The user locks a segment that somebody else made and gave him by IPC_SET. */
 const GIVEN = 'IPC_RMID, made by another user'
 /** CAP_IPC_LOCK of a user namespace lifts no limit: only that of the initial one does. */
 const OWN_ROOT = 'IPC_RMID by root of a user namespace'
+/** What each of the users may lock, in bytes. */
+const LOCKABLE = 65536
 /** A segment that is removed while attached is destroyed when it is detached. */
 const LAST_DETACH = 'shmdt after IPC_RMID'
 
@@ -95,8 +97,13 @@ export function memoryRules(sha: Area): void {
   })
 
   sha.comparison('SHA-18', {
-    says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, whatever capabilities he has in a user namespace of his own, and come back to him when the segment is unlocked, by whomever, or destroyed, or its namespace dies',
-    source: ['shmctl(2) SHM_LOCK', 'getrlimit(2) RLIMIT_MEMLOCK', 'ipc/shm.c: shmctl_do_lock, shm_destroy'],
+    says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, whatever capabilities he has in a user namespace of his own, and there against the limit under which he made that, and come back to him when the segment is unlocked, by whomever, or destroyed, or its namespace dies',
+    source: [
+      'shmctl(2) SHM_LOCK',
+      'getrlimit(2) RLIMIT_MEMLOCK',
+      'ipc/shm.c: shmctl_do_lock, shm_destroy',
+      'kernel/user_namespace.c: create_user_ns',
+    ],
     needs: ['SYSVIPC', 'CAP_SETUID', 'CAP_KILL'],
     arms: { treatment: 'unlocked or destroyed', control: 'still locked' },
     flags: [['NEWIPC'], ['NEWIPC', 'NEWPID'], ['NEWIPC', 'NEWNS']],
@@ -113,24 +120,26 @@ export function memoryRules(sha: Area): void {
     async experiment(world) {
       const { outer, enter, arm, variant, fresh, eventually } = world
       const uid = fresh.uid()
-      const limit = 65536
+      const limit = LOCKABLE
       const asUser = async (place: Member, name: string, user: number): Promise<Member> => {
         const child = await place.spawn(name)
         await child.setrlimit(RLIMIT_MEMLOCK, limit, limit)
         await child.becomeUser(user)
         return child
       }
-      const asRootOfOwn = async (place: Member, user: number): Promise<Member> => {
+      const asRootOfOwn = async (place: Member, user: number, madeUnder: number): Promise<Member> => {
         const child = await place.spawn('root of a user namespace of the user’s own')
+        await child.setrlimit(RLIMIT_MEMLOCK, madeUnder, limit)
+        await intoOwnUserNamespaces(child, user, [['NEWUSER', 'NEWIPC']])
         await child.setrlimit(RLIMIT_MEMLOCK, limit, limit)
-        return intoOwnUserNamespaces(child, user, [['NEWUSER', 'NEWIPC']])
+        return child
       }
-      const lock = async (member: Member): Promise<unknown> =>
-        member.try.shmctlLock(await member.shmget(IPC_PRIVATE, limit, IPC_CREAT | 0o600))
       const first = await enter('first')
       const second = await enter('second')
       const inFirst =
-        variant === OWN_ROOT ? await asRootOfOwn(first, uid) : await asUser(first, 'user in first', uid)
+        variant === OWN_ROOT
+          ? await asRootOfOwn(first, uid, limit)
+          : await asUser(first, 'user in first', uid)
       const maker = variant === GIVEN ? first : inFirst
       const segment = await maker.shmget(IPC_PRIVATE, limit, IPC_CREAT | 0o600)
       if (variant === GIVEN) await first.shmctlSet(segment, { uid, gid: uid, mode: 0o600 })
@@ -147,6 +156,12 @@ export function memoryRules(sha: Area): void {
         await roomless.try.shmctlLock(roomlessOwn),
         await roomless.try.shmctlLock(roomlessOwn, 'SHM_UNLOCK'),
       ]
+      const madeUnderNone =
+        variant === OWN_ROOT ? await lock(await asRootOfOwn(first, fresh.uid(), 0)) : undefined
+      // What is refused is: only what is granted depends on the kernel's age.
+      const makersLimit = madeUnderNone !== 0 || (await makersAreCharged(world))
+      if (!makersLimit)
+        world.note('locked bytes count against the user alone, not against who made his user namespace')
       let whileAttached: unknown = 'never attached'
       if (arm === 'treatment') {
         if (variant === 'IPC_RMID' || variant === OWN_ROOT || variant === GIVEN)
@@ -176,23 +191,35 @@ export function memoryRules(sha: Area): void {
         () => lock(outside),
         (seen) => arm === 'control' || !failed(seen),
       )
-      return { locked, again, elsewhere, otherUser, withoutRoom, whileAttached, later }
+      return {
+        locked,
+        again,
+        elsewhere,
+        otherUser,
+        withoutRoom,
+        makersLimit,
+        madeUnderNone,
+        whileAttached,
+        later,
+      }
     },
-    treatment: (_, { variant }) => ({
+    treatment: ({ makersLimit }, { variant }) => ({
       locked: 0,
       again: ENOMEM,
       elsewhere: ENOMEM,
       otherUser: 0,
       withoutRoom: [EPERM, 0],
+      madeUnderNone: variant === OWN_ROOT ? (makersLimit ? ENOMEM : 0) : undefined,
       whileAttached: variant === LAST_DETACH ? ENOMEM : 'never attached',
       later: 0,
     }),
-    control: () => ({
+    control: ({ makersLimit }, { variant }) => ({
       locked: 0,
       again: ENOMEM,
       elsewhere: ENOMEM,
       otherUser: 0,
       withoutRoom: [EPERM, 0],
+      madeUnderNone: variant === OWN_ROOT ? (makersLimit ? ENOMEM : 0) : undefined,
       later: ENOMEM,
     }),
   })
@@ -300,6 +327,36 @@ export function memoryRules(sha: Area): void {
     }),
     control: () => ({ opened: EPERM }),
   })
+}
+
+/** Locks a new segment. */
+async function lock(member: Member): Promise<unknown> {
+  return member.try.shmctlLock(await member.shmget(IPC_PRIVATE, LOCKABLE, IPC_CREAT | 0o600))
+}
+
+/**
+ * Whether locked bytes count in each user namespace, against who made it, under the limit that he had then:
+ * since 5.14. Shown by another user in it, and the maker outside.
+ */
+async function makersAreCharged({
+  outer,
+  fresh,
+}: Pick<ComparisonWorld, 'outer' | 'fresh'>): Promise<boolean> {
+  const [uid, other] = [fresh.uid(), fresh.uid()]
+  const maker = await outer.spawn('maker')
+  await maker.setrlimit(RLIMIT_MEMLOCK, LOCKABLE, LOCKABLE)
+  await becomeMaker(maker, uid)
+  const map = [
+    [0, uid, 1],
+    [1, other, 1],
+  ] as const
+  const within = await spawnInUserNamespace(maker, 'another user within', ['NEWIPC'], map)
+  await within.becomeUser(1)
+  const locked = await lock(within)
+  const outside = await outer.spawn('maker outside')
+  await outside.setrlimit(RLIMIT_MEMLOCK, LOCKABLE, LOCKABLE)
+  await outside.becomeUser(uid)
+  return locked === 0 && (await lock(outside)) === ENOMEM
 }
 
 /** A locked segment in a namespace that dies, seen returned: what was to come back by now has come back. */
