@@ -36,6 +36,8 @@ const DEEP = '300 deep'
 const SET_USER_ID = 'a set-user-id program'
 /** The new user namespace is made first, and with it credentials that a failure throws away. */
 const WITH_NEWUSER = 'with CLONE_NEWUSER'
+/** The mount namespace is the first that is made, and the last that is given back. */
+const WITH_NEWNS = 'with CLONE_NEWNS'
 /** The flag of the undo list is named, and not only meant by CLONE_NEWIPC. */
 const WITH_SYSVSEM = 'with CLONE_NEWUTS and CLONE_SYSVSEM'
 
@@ -200,14 +202,14 @@ export function creationRules(ent: Area): void {
     needs: ['SYSVIPC', 'SYSVIPC_SYSCTL', 'USER_NS', 'UCOUNT_SYSCTL', 'CAP_SETUID'],
     since: '4.9',
     flags: [['NEWUSER', 'NEWIPC']],
-    variants: ['with CLONE_NEWUTS', WITH_NEWUSER, WITH_SYSVSEM],
+    variants: ['with CLONE_NEWUTS', WITH_NEWUSER, WITH_NEWNS, WITH_SYSVSEM],
     arms: { treatment: 'max_ipc_namespaces is reached', control: 'one more is allowed' },
     async experiment({ outer, enter, arm, variant, fresh, eventually }) {
-      const other = variant === WITH_NEWUSER ? 'NEWUSER' : 'NEWUTS'
+      const other = variant === WITH_NEWUSER ? 'NEWUSER' : variant === WITH_NEWNS ? 'NEWNS' : 'NEWUTS'
       const inside = await enter('inside', { from: outer })
       await inside.writeFile('/proc/sys/user/max_ipc_namespaces', arm === 'treatment' ? '1' : '2')
       // Room for one of the other kind, which a refused call must give back.
-      const kind = variant === WITH_NEWUSER ? 'user' : 'uts'
+      const kind = { NEWUSER: 'user', NEWNS: 'mnt', NEWUTS: 'uts' }[other]
       await inside.writeFile(`/proc/sys/user/max_${kind}_namespaces`, '1')
       const set = await inside.semget(fresh.key(), 1, IPC_CREAT | IPC_EXCL | 0o600)
       const caller = await inside.spawn('caller')
