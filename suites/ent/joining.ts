@@ -183,6 +183,11 @@ export function joiningRules(ent: Area): void {
       const target = await enter('target', { flags: [...flags, ...others] })
       const join = async (mask: number): Promise<unknown[]> => {
         const joiner = await outer.spawn('joiner')
+        // Its children have a pid namespace of their own, which shows in its link from the first child on.
+        if (variant === ALL_DIFFER) {
+          await joiner.unshare(CLONE.NEWPID)
+          await joiner.spawn('first child')
+        }
         const links = async () => {
           const seen: unknown[] = []
           for (const name of OTHER_LINKS) seen.push(await joiner.try.readlink(`/proc/self/ns/${name}`))
@@ -284,7 +289,7 @@ export function joiningRules(ent: Area): void {
   })
 
   ent.comparison('ENT-24', {
-    says: 'joining by pidfd needs the right to trace the target as well as CAP_SYS_ADMIN',
+    says: 'joining by pidfd needs the right to trace the target, which goes by the real user, as well as CAP_SYS_ADMIN',
     source: ['setns(2) ERRORS', 'kernel/nsproxy.c: validate_nsset'],
     needs: ['pidfd setns', 'CAP_SETUID', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'],
     since: '5.8',
@@ -301,10 +306,19 @@ export function joiningRules(ent: Area): void {
         arm === 'control' ? [...both] : both.filter((name) => variant.startsWith(name)),
       )
       const returned = await joiner.try.setns(await joiner.pidfd_open(target.pid), CLONE.NEWIPC)
-      return { returned, before, after: await namespaceOf(joiner) }
+      // Who has what the target has, and is another user by one of his ids: root by the real one, or by all others.
+      const equal = await outer.spawn('equal', ['NEWIPC'])
+      await equal.setCapabilities(['CAP_SYS_ADMIN'], true)
+      const halfRoot = await outer.spawn('half root')
+      const user = fresh.uid()
+      if (arm === 'control') await halfRoot.setresuid(0, user, 0)
+      else await halfRoot.setresuid(user, 0, 0)
+      await halfRoot.setCapabilities(['CAP_SYS_ADMIN'], true)
+      const byOneId = await halfRoot.try.setns(await halfRoot.pidfd_open(equal.pid), CLONE.NEWIPC)
+      return { returned, before, after: await namespaceOf(joiner), byOneId }
     },
-    treatment: ({ before }) => ({ returned: EPERM, after: before }),
-    control: ({ before }) => ({ returned: 0, after: differs(before) }),
+    treatment: ({ before }) => ({ returned: EPERM, after: before, byOneId: EPERM }),
+    control: ({ before }) => ({ returned: 0, after: differs(before), byOneId: 0 }),
   })
 
   ent.comparison('ENT-26', {
