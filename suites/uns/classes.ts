@@ -89,6 +89,15 @@ export async function byOneId(
   const madeKey = world.fresh.key()
   const made = await get(effective, madeKey, IPC_CREAT | IPC_EXCL | 0o600)
   const byOwner = failed(made) ? made : await everything(family, maker, made, madeKey, without)
+  // And what was made under it as the maker's group, for that group alone.
+  const inGroup = await trier()
+  await inGroup.setgroups([])
+  await inGroup.setresgid(third, number, third)
+  await inGroup.setresuid(third, third, third)
+  await inGroup.setCapabilities([], true)
+  const groupsKey = world.fresh.key()
+  const groups = await get(inGroup, groupsKey, IPC_CREAT | IPC_EXCL | 0o060)
+  const byGroup = failed(groups) ? groups : await everything(family, maker, groups, groupsKey, without)
   const real = await withUsers(number, third)
   const grouped = await trier()
   await grouped.setgroups([number])
@@ -97,6 +106,7 @@ export async function byOneId(
   await grouped.setCapabilities([], true)
   return {
     made: byOwner,
+    madeForGroup: byGroup,
     effective: await tried(maker, 0o600, effective),
     real: await tried(maker, 0o600, real),
     supplementaryGroup: await tried(colleague, 0o060, grouped),
