@@ -25,7 +25,12 @@ import {
   withEach,
   writeSysctl,
 } from '../../fixtures/sysctls.ts'
-import { mappedRoot, overflowIds } from '../../fixtures/user-namespaces.ts'
+import {
+  type MapLine,
+  mappedRoot,
+  overflowIds,
+  spawnInUserNamespace,
+} from '../../fixtures/user-namespaces.ts'
 
 const GROUPS = ['kernel', 'fs/mqueue'] as const
 const GROUP_NEEDS = {
@@ -77,6 +82,14 @@ async function showsRoot(inside: Member, note: ComparisonWorld['note']): Promise
 /** The same of a fresh IPC namespace, for who has none at hand. */
 async function ownerWrites({ outer, fresh, note }: ComparisonWorld): Promise<boolean> {
   return showsRoot(await mappedRoot(outer, 'probe of ownership', fresh.uid(), ['NEWIPC']), note)
+}
+
+/** From outside: who is root there, whatever the maps of the user namespace inside. */
+const rootsOutside = {
+  seenOutside: ['0:0'],
+  otherGroup: ['0:0'],
+  usersAlone: ['0:0'],
+  groupsAlone: ['0:0'],
 }
 
 export function permissionRules(sys: Area): void {
@@ -156,19 +169,38 @@ export function permissionRules(sys: Area): void {
         return [...all]
       }
       const unmapped = await overflowIds(outer)
+      // User and group go each by its own map, which may be another one, or lack.
+      const gid = fresh.uid()
+      const outside = async (name: string, users: MapLine[], groups: MapLine[]): Promise<string[]> => {
+        const other = await spawnInUserNamespace(outer, name, flags, users, [], groups)
+        return owners(await joinAs(`${name}’s visitor`, outer, other))
+      }
+      const users: MapLine[] = [[0, uid, 1]]
+      const groups: MapLine[] = [[0, gid, 1]]
       return {
         uid,
+        gid,
+        otherGroup: await outside('with another group', users, groups),
+        usersAlone: await outside('without gid_map', users, []),
+        groupsAlone: await outside('without uid_map', [], groups),
         byOwner: arm === 'treatment' && (await showsRoot(inside, note)),
         unmapped: `${unmapped.uid}:${unmapped.gid}`,
         seenInside: await owners(inside),
         seenOutside: await owners(visitor),
       }
     },
-    treatment: ({ uid, byOwner, unmapped }) =>
+    treatment: ({ uid, gid, byOwner, unmapped }) =>
       byOwner
-        ? { seenInside: ['0:0'], seenOutside: [`${uid}:${uid}`] }
-        : { seenInside: [unmapped], seenOutside: ['0:0'] },
-    control: ({ unmapped }) => ({ seenInside: [unmapped], seenOutside: ['0:0'] }),
+        ? {
+            seenInside: ['0:0'],
+            seenOutside: [`${uid}:${uid}`],
+            otherGroup: [`${uid}:${gid}`],
+            // What is not mapped is root of the initial user namespace, as it looks from here.
+            usersAlone: oneOf([`${uid}:0`], [`${uid}:${unmapped.split(':')[1]}`]),
+            groupsAlone: oneOf([`0:${gid}`], [`${unmapped.split(':')[0]}:${gid}`]),
+          }
+        : { seenInside: [unmapped], ...rootsOutside },
+    control: ({ unmapped }) => ({ seenInside: [unmapped], ...rootsOutside }),
   })
 
   sys.comparison('SYS-16', {
