@@ -97,7 +97,7 @@ export function memoryRules(sha: Area): void {
   })
 
   sha.comparison('SHA-18', {
-    says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, whatever capabilities he has in a user namespace of his own, and there against the limit under which he made that, and come back to him when the segment is unlocked, by whomever, or destroyed, or its namespace dies',
+    says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, whatever capabilities he has in a user namespace of his own (CAP_IPC_LOCK of the initial one lifts the limit), and there against the limit under which he made that, and come back to him when the segment is unlocked, by whomever, or destroyed, or its namespace dies',
     source: [
       'shmctl(2) SHM_LOCK',
       'getrlimit(2) RLIMIT_MEMLOCK',
@@ -162,6 +162,13 @@ export function memoryRules(sha: Area): void {
       const makersLimit = madeUnderNone !== 0 || (await makersAreCharged(world))
       if (!makersLimit)
         world.note('locked bytes count against the user alone, not against who made his user namespace')
+      // CAP_IPC_LOCK, where it is that of the initial user namespace, lifts the limit, here as of mlock(2).
+      const root = await second.spawn('root beyond the limit')
+      await root.setrlimit(RLIMIT_MEMLOCK, 4096, 4096)
+      const lifted = (await root.try.mlock(await root.mmapShared(-1, limit), limit)) === 0
+      const beyond = [await lock(root)]
+      await root.setCapabilities([], true)
+      beyond.push(await lock(root))
       let whileAttached: unknown = 'never attached'
       if (arm === 'treatment') {
         if (variant === 'IPC_RMID' || variant === OWN_ROOT || variant === GIVEN)
@@ -197,29 +204,33 @@ export function memoryRules(sha: Area): void {
         elsewhere,
         otherUser,
         withoutRoom,
+        lifted,
+        beyond,
         makersLimit,
         madeUnderNone,
         whileAttached,
         later,
       }
     },
-    treatment: ({ makersLimit }, { variant }) => ({
+    treatment: ({ lifted, makersLimit }, { variant }) => ({
       locked: 0,
       again: ENOMEM,
       elsewhere: ENOMEM,
       otherUser: 0,
       withoutRoom: [EPERM, 0],
+      beyond: [lifted ? 0 : ENOMEM, ENOMEM],
       madeUnderNone: variant === OWN_ROOT ? (makersLimit ? ENOMEM : 0) : undefined,
       whileAttached: variant === LAST_DETACH ? ENOMEM : 'never attached',
       later: 0,
     }),
-    control: ({ makersLimit }, { variant }) => ({
+    control: ({ lifted, makersLimit }, { variant }) => ({
       locked: 0,
       again: ENOMEM,
       elsewhere: ENOMEM,
       otherUser: 0,
       withoutRoom: [EPERM, 0],
       madeUnderNone: variant === OWN_ROOT ? (makersLimit ? ENOMEM : 0) : undefined,
+      beyond: [lifted ? 0 : ENOMEM, ENOMEM],
       later: ENOMEM,
     }),
   })

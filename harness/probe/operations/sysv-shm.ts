@@ -13,6 +13,7 @@ const libc = {
     'intptr_t mmap(uintptr_t address, size_t bytes, int protection, int flags, int descriptor, long offset)',
   ),
   munmap: bind<[number, number]>('int munmap(uintptr_t address, size_t bytes)'),
+  mlock: bind<[number, number]>('int mlock(uintptr_t address, size_t bytes)'),
   mremap: bind<[number, number, number, number, number]>(
     'intptr_t mremap(uintptr_t old, size_t bytes, size_t newBytes, int flags, uintptr_t address)',
   ),
@@ -158,6 +159,8 @@ export const segmentOperations = {
     libc.mmap(0, bytes, writable ? 3 : 1, descriptor < 0 ? 0x21 : 0x01, descriptor, 0),
   /** munmap(2). */
   munmap: (address: number, bytes: number): number => libc.munmap(address, bytes),
+  /** mlock(2). */
+  mlock: (address: number, bytes: number): number => libc.mlock(address, bytes),
   /** mremap(2) MREMAP_MAYMOVE | MREMAP_FIXED: moves a mapping to an address, in place of what is there. */
   mremap: (address: number, bytes: number, to: number): number => libc.mremap(address, bytes, bytes, 3, to),
   /** process_vm_readv(2): text in another process's memory up to the first NUL. */
