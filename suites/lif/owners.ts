@@ -9,6 +9,7 @@ import {
   type ComparisonWorld,
   cloneBits,
   ENOSPC,
+  type Flag,
   failed,
   IPC_CREAT,
   IPC_EXCL,
@@ -79,22 +80,58 @@ async function messagesIn(member: Member): Promise<number> {
   return (await member.msgctlInfo('MSG_INFO')).msgmap
 }
 
+const SMALL = { maxmsg: 1, msgsize: 64 }
+
+/** What may happen before the user namespace's last process ends, and keeps nothing of it. */
+const JOINED = 'after somebody joined all of it by pidfd'
+const NOTIFIED = 'after notifications of its queue'
+
+async function joinAllByPidfd(keeper: Member, target: Member): Promise<void> {
+  const visitor = await keeper.spawn('visitor by pidfd')
+  const all = CLONE.NEWUSER | CLONE.NEWIPC | CLONE.NEWPID
+  await visitor.setns(await visitor.pidfd_open(target.pid), all)
+  await visitor.exitAndReap()
+}
+
+/** One registration ends by a message, the next is given up; the queue is the keeper’s, and stays. */
+async function registerTwice(registrant: Member, keeper: Member, queue: number): Promise<void> {
+  await registrant.mq_notify(queue, 0)
+  await keeper.mq_send(queue, 'notify')
+  await registrant.mq_notify(queue, 0)
+  await registrant.mq_notify_remove(queue)
+}
+
 /** Adds the rules. */
 export function ownerRules(lif: Area): void {
   lif.comparison('LIF-17', {
-    says: 'a user namespace lives as long as an IPC namespace that it owns',
+    says: 'a user namespace lives as long as an IPC namespace that it owns, and no longer for who joined it by pidfd, or for a registration for notification that has ended',
     source: ['namespaces(7) Namespace lifetime', 'ipc/namespace.c: create_ipc_ns, free_ipc_ns'],
     needs: ['USER_NS', 'UCOUNT_SYSCTL', 'NS_GET_USERNS'],
     since: '3.8',
+    variants: ['after nothing', JOINED, NOTIFIED],
+    variantNeeds: {
+      [JOINED]: ['pidfd setns', 'PID_NS'],
+      [NOTIFIED]: ['POSIX_MQUEUE', 'mq_notify', 'PID_NS'],
+    },
     arms: {
       treatment: 'an nsfd of its IPC namespace is held',
       control: 'an nsfd of an IPC namespace of another owner is held',
     },
     async experiment(world) {
-      const { outer, arm, eventually } = world
+      const { outer, arm, variant, fresh, eventually } = world
       const keeper = await userBooth(outer)
-      const member = await keeper.spawn('member', ['NEWUSER', 'NEWIPC'])
+      const queue =
+        variant === NOTIFIED
+          ? await keeper.mq_create(fresh.name(), O_RDWR | O_CREAT, 0o600, SMALL)
+          : undefined
+      // A pid namespace of its own, too, which would keep the user namespace in turn.
+      const kinds: Flag[] =
+        variant === 'after nothing' ? ['NEWUSER', 'NEWIPC'] : ['NEWUSER', 'NEWIPC', 'NEWPID']
+      const keep = queue === undefined ? [] : [queue]
+      const member = await keeper.spawn('member', kinds, { keep })
       await writeMaps(keeper, member)
+      if (variant === JOINED) await joinAllByPidfd(keeper, member)
+      if (queue !== undefined) await registerTwice(member, keeper, queue)
       const holder = await outer.spawn('holder')
       const bystander = await keeper.spawn('bystander', ['NEWIPC'])
       const nsfd = await nsfdOf(holder, arm === 'treatment' ? member : bystander)
