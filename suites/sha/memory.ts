@@ -33,6 +33,22 @@ const LOCKABLE = 65536
 /** A segment that is removed while attached is destroyed when it is detached. */
 const LAST_DETACH = 'shmdt after IPC_RMID'
 
+/** With no room at all it is not the room that lacks, but the right; and to unlock nothing is needed. */
+async function lockAndUnlockWithoutRoom(user: Member): Promise<unknown[]> {
+  await user.setrlimit(RLIMIT_MEMLOCK, 0, 0)
+  const own = await user.shmget(IPC_PRIVATE, LOCKABLE, IPC_CREAT | 0o600)
+  return [await user.try.shmctlLock(own), await user.try.shmctlLock(own, 'SHM_UNLOCK')]
+}
+
+/** CAP_IPC_LOCK, where it is that of the initial user namespace, lifts the limit: here as of mlock(2). */
+async function lockBeyondTheLimit(root: Member): Promise<{ lifted: boolean; beyond: unknown[] }> {
+  await root.setrlimit(RLIMIT_MEMLOCK, 4096, 4096)
+  const lifted = (await root.try.mlock(await root.mmapShared(-1, LOCKABLE), LOCKABLE)) === 0
+  const capable = await lock(root)
+  await root.setCapabilities([], true)
+  return { lifted, beyond: [capable, await lock(root)] }
+}
+
 /** Adds the rules. */
 export function memoryRules(sha: Area): void {
   sha.comparison('SHA-06', {
@@ -148,27 +164,16 @@ export function memoryRules(sha: Area): void {
       const user = await asUser(second, 'user in second', uid)
       const elsewhere = await lock(user)
       const otherUser = await lock(await asUser(second, 'another user', fresh.uid()))
-      // With no room at all it is not the room that lacks, but the right; and to unlock nothing is needed.
-      const roomless = await asUser(second, 'user without room', fresh.uid())
-      await roomless.setrlimit(RLIMIT_MEMLOCK, 0, 0)
-      const roomlessOwn = await roomless.shmget(IPC_PRIVATE, limit, IPC_CREAT | 0o600)
-      const withoutRoom = [
-        await roomless.try.shmctlLock(roomlessOwn),
-        await roomless.try.shmctlLock(roomlessOwn, 'SHM_UNLOCK'),
-      ]
+      const withoutRoom = await lockAndUnlockWithoutRoom(
+        await asUser(second, 'user without room', fresh.uid()),
+      )
       const madeUnderNone =
         variant === OWN_ROOT ? await lock(await asRootOfOwn(first, fresh.uid(), 0)) : undefined
       // What is refused is: only what is granted depends on the kernel's age.
       const makersLimit = madeUnderNone !== 0 || (await makersAreCharged(world))
       if (!makersLimit)
         world.note('locked bytes count against the user alone, not against who made his user namespace')
-      // CAP_IPC_LOCK, where it is that of the initial user namespace, lifts the limit, here as of mlock(2).
-      const root = await second.spawn('root beyond the limit')
-      await root.setrlimit(RLIMIT_MEMLOCK, 4096, 4096)
-      const lifted = (await root.try.mlock(await root.mmapShared(-1, limit), limit)) === 0
-      const beyond = [await lock(root)]
-      await root.setCapabilities([], true)
-      beyond.push(await lock(root))
+      const { lifted, beyond } = await lockBeyondTheLimit(await second.spawn('root beyond the limit'))
       let whileAttached: unknown = 'never attached'
       if (arm === 'treatment') {
         if (variant === 'IPC_RMID' || variant === OWN_ROOT || variant === GIVEN)
