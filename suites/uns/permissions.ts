@@ -31,6 +31,8 @@ function familyOf(world: ComparisonWorld): AccessFamily {
 
 /** Whether the owner may lock a segment depends on RLIMIT_MEMLOCK, too. */
 const WITHOUT_LOCK = { without: ['lock'] }
+/** CAP_IPC_LOCK gives the right to both, whatever else is missing. */
+const WITHOUT_BOTH = { without: ['lock', 'unlock'] }
 const NOTHING = { access: false, control: false }
 const EVERYTHING = { access: true, control: true }
 
@@ -238,7 +240,7 @@ export function addPermissions(uns: Area): void {
       if (variant.endsWith('but owner')) await user.setCapabilities([], true)
       if (/but (CAP_SYS_ADMIN|these two)/.test(variant)) await giveUp(user, 'CAP_SYS_ADMIN')
       if (/but (CAP_IPC_OWNER|these two)/.test(variant)) await giveUp(user, 'CAP_IPC_OWNER')
-      return { answers: await everything(family, user, object, key, WITHOUT_LOCK) }
+      return { answers: await everything(family, user, object, key, WITHOUT_BOTH) }
     },
     treatment: (_seen, world) => ({
       answers: answersBy(
@@ -247,14 +249,14 @@ export function addPermissions(uns: Area): void {
           access: /all capabilities|but CAP_SYS_ADMIN/.test(world.variant),
           control: /all capabilities|but CAP_IPC_OWNER|but owner/.test(world.variant),
         },
-        WITHOUT_LOCK,
+        WITHOUT_BOTH,
       ),
     }),
     control: (_seen, world) => ({
       answers: answersBy(
         familyOf(world),
         { access: false, control: world.variant.endsWith('but owner') },
-        WITHOUT_LOCK,
+        WITHOUT_BOTH,
       ),
     }),
   })
