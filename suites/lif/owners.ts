@@ -104,8 +104,12 @@ async function registerTwice(registrant: Member, keeper: Member, queue: number):
 /** Adds the rules. */
 export function ownerRules(lif: Area): void {
   lif.comparison('LIF-17', {
-    says: 'a user namespace lives as long as an IPC namespace that it owns, and no longer for who joined it by pidfd, or for a registration for notification that has ended',
-    source: ['namespaces(7) Namespace lifetime', 'ipc/namespace.c: create_ipc_ns, free_ipc_ns'],
+    says: 'a user namespace lives as long as an IPC namespace that it owns, and no longer for one that was refused, for who joined it by pidfd, or for a registration for notification that has ended',
+    source: [
+      'namespaces(7) Namespace lifetime',
+      'ipc/namespace.c: create_ipc_ns, free_ipc_ns',
+      'kernel/ucount.c: inc_ucount',
+    ],
     needs: ['USER_NS', 'UCOUNT_SYSCTL', 'NS_GET_USERNS'],
     since: '3.8',
     variants: ['after nothing', JOINED, NOTIFIED],
@@ -132,6 +136,8 @@ export function ownerRules(lif: Area): void {
       await writeMaps(keeper, member)
       if (variant === JOINED) await joinAllByPidfd(keeper, member)
       if (queue !== undefined) await registerTwice(member, keeper, queue)
+      await member.writeFile('/proc/sys/user/max_ipc_namespaces', '0')
+      const refused = await member.try.unshare(CLONE.NEWIPC)
       const holder = await outer.spawn('holder')
       const bystander = await keeper.spawn('bystander', ['NEWIPC'])
       const nsfd = await nsfdOf(holder, arm === 'treatment' ? member : bystander)
@@ -148,6 +154,7 @@ export function ownerRules(lif: Area): void {
       )
       if (arm === 'control')
         return {
+          refused,
           before,
           twinSlot,
           slot: await eventually(
@@ -170,9 +177,10 @@ export function ownerRules(lif: Area): void {
         () => userSlot(keeper),
         (seen) => seen === 'free',
       )
-      return { before, twinSlot, slot, sameOwner, entered, released }
+      return { refused, before, twinSlot, slot, sameOwner, entered, released }
     },
     treatment: () => ({
+      refused: ENOSPC,
       before: 'taken',
       twinSlot: 'free',
       slot: 'taken',
@@ -180,7 +188,7 @@ export function ownerRules(lif: Area): void {
       entered: 0,
       released: 'free',
     }),
-    control: () => ({ before: 'taken', twinSlot: 'free', slot: 'free' }),
+    control: () => ({ refused: ENOSPC, before: 'taken', twinSlot: 'free', slot: 'free' }),
   })
 
   lif.comparison('LIF-18', {
