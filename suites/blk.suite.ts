@@ -141,8 +141,13 @@ blk.comparison('BLK-02', {
 })
 
 blk.comparison('BLK-03', {
-  says: 'what is sent to or done with an object of the same identifier in another IPC namespace never reaches who waits',
-  source: ['ipc_namespaces(7)', 'ipc/msg.c: pipelined_send', 'ipc/sem.c: update_queue'],
+  says: 'what is sent to or done with an object of the same identifier in another IPC namespace never reaches who waits; IPC_SET of a queue lets a sender go on for whom it makes room',
+  source: [
+    'ipc_namespaces(7)',
+    'msgctl(2)',
+    'ipc/msg.c: pipelined_send, msgctl_down',
+    'ipc/sem.c: update_queue',
+  ],
   needs: ['SYSVIPC'],
   variants: WAITS_ELSEWHERE,
   arms: { treatment: 'done in another namespace', control: 'done in the one of the waiting task' },
@@ -160,6 +165,7 @@ blk.comparison('BLK-03', {
     const after = await wait.family.inspect(here, hereId)
     await wait.feed(here, hereId, 'from here')
     const woken = await waiting.within(PATIENCE_MS)
+    await wait.clear?.(here, hereId)
     // What is handed over to who waits is in the queue no more than before.
     const atLast = {
       queued: queued(await wait.family.inspect(here, hereId)),

@@ -1,6 +1,6 @@
 /** Calls that wait for an object: how each is made to wait, fed, and what it gives then. */
 import { SYSTEM_V, type SystemVFamily } from '../../fixtures/objects.ts'
-import type { Blocked, Member } from '../../fixtures/rules.ts'
+import { type Blocked, IPC_NOWAIT, type Member, type Outcome } from '../../fixtures/rules.ts'
 
 /** One call that waits in the kernel, on an object of its family. */
 export interface Wait {
@@ -15,6 +15,8 @@ export interface Wait {
   fed(word: string): unknown
   /** Whether somebody waits, by the object: the number of waiters, where it can be asked for. */
   waiters?(member: Member, id: number): Promise<unknown>
+  /** Takes out again what is in the object and was not before, when the call has gone on. */
+  clear?(member: Member, id: number): Promise<unknown>
 }
 
 /** Long enough never to be the reason why a call returns. */
@@ -28,13 +30,14 @@ const semaphores = (index = 0) => ({
 
 const nothing = async (): Promise<void> => undefined
 
+/** IPC_SET of a queue's size alone. */
+async function setSize(owner: Member, id: number, qbytes: number): Promise<Outcome<number>> {
+  const [uid, gid] = [await owner.geteuid(), await owner.getegid()]
+  return owner.try.msgctlSet(id, { uid, gid, mode: 0o600, qbytes })
+}
+
 async function fill(owner: Member, id: number): Promise<void> {
-  await owner.msgctlSet(id, {
-    uid: await owner.geteuid(),
-    gid: await owner.getegid(),
-    mode: 0o600,
-    qbytes: 4,
-  })
+  await setSize(owner, id, 4)
   await owner.msgsnd(id, 1, 'full', 0)
 }
 
@@ -59,9 +62,18 @@ const waitsForZero = (index: number): Wait => ({
 
 /**
  * Calls for which the kernel has other lists than for one operation on the first semaphore: each semaphore has its
- * own, and there is one for several operations that change values and one for several that wait for zero only.
+ * own, and there is one for several operations that change values and one for several that wait for zero only. And
+ * what lets a sender go on without anybody receiving.
  */
 const OTHER_LISTS: Readonly<Record<string, Wait>> = {
+  'msgsnd until the queue is larger': {
+    family: SYSTEM_V.msg,
+    prepare: fill,
+    call: (waiter, id) => waiter.block.msgsnd(id, 1, 'more', 0),
+    feed: (member, id) => setSize(member, id, 1024),
+    fed: () => 0,
+    clear: (member, id) => member.try.msgrcv(id, 64, 0, IPC_NOWAIT),
+  },
   'semop on the last': takes(2),
   'semop for zero on the last': waitsForZero(2),
   'semop on several': {
