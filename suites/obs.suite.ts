@@ -3,10 +3,11 @@ import { withInitialSysctl } from '../fixtures/initial-sysctls.ts'
 import { joinIpc } from '../fixtures/leaving.ts'
 import { furnish, inspectThrough, seeTwinDie } from '../fixtures/lifetime.ts'
 import { mapFile } from '../fixtures/mappings.ts'
-import { makeLarge, memoryGauge } from '../fixtures/memory.ts'
+import { drainQueue, fillQueue, makeLarge, memoryGauge, overfillQueue } from '../fixtures/memory.ts'
 import {
   area,
   CLONE,
+  type ComparisonWorld,
   conformance,
   EACCES,
   ENOENT,
@@ -29,20 +30,36 @@ import { lockPurse, queuePurse, slotBooth, watchNamespace } from '../fixtures/se
 const obs = area('obs', 'Observing destruction from outside')
 export default obs
 
-const ENDS = { treatment: 'the namespace ends', control: 'another member is left' }
+const AT_THE_END = 'at the namespace’s end'
+const BEFORE_THE_END = 'of messages, before it'
 
 obs.comparison('OBS-01', {
-  says: 'memory of all segments, of messages and of semaphores is free again after their namespace’s end, as /proc/meminfo shows',
-  source: ['proc_meminfo(5)', 'ipc/namespace.c: free_ipc_ns', 'ipc/shm.c: shm_destroy'],
+  says: 'memory of all segments, of messages and of semaphores is free again after their namespace’s end, and that of a message already when it was received or refused, as /proc/meminfo shows',
+  source: [
+    'proc_meminfo(5)',
+    'ipc/namespace.c: free_ipc_ns',
+    'ipc/shm.c: shm_destroy',
+    'ipc/msg.c: do_msgsnd, do_msgrcv',
+  ],
   needs: ['SYSVIPC', 'SYSVIPC_SYSCTL'],
   since: '2.6.32',
-  arms: ENDS,
+  arms: {
+    treatment: 'the namespace ends, or the messages are received',
+    control: 'another member is left, and the messages',
+  },
+  variants: [AT_THE_END, BEFORE_THE_END],
   experiment: (world) =>
     // One measurement of the machine's memory at a time. What others do meanwhile may hide a fall or feign
     // one, so what was to be seen may be seen in any of some rounds.
     withInitialSysctl('meminfo', async () => {
-      const { outer, arm } = world
+      const { outer, arm, variant } = world
       const wanted = arm === 'treatment' ? 'fell' : 'stays'
+      if (variant === BEFORE_THE_END) {
+        let seen = await afterReceiving(world)
+        for (let round = 1; round < 4 && seen.messages !== wanted; round += 1)
+          seen = await afterReceiving(world)
+        return seen
+      }
       const seen = { segments: '', messagesAndSets: '' }
       for (let round = 0; round < 4; round += 1) {
         const member = await outer.spawn('member', ['NEWIPC'])
@@ -60,9 +77,31 @@ obs.comparison('OBS-01', {
       }
       return seen
     }),
-  treatment: () => ({ segments: 'fell', messagesAndSets: 'fell' }),
-  control: () => ({ segments: 'stays', messagesAndSets: 'stays' }),
+  treatment: (_, { variant }) =>
+    variant === BEFORE_THE_END
+      ? { refused: true, messages: 'fell' }
+      : { segments: 'fell', messagesAndSets: 'fell' },
+  control: (_, { variant }) =>
+    variant === BEFORE_THE_END
+      ? { refused: true, messages: 'stays' }
+      : { segments: 'stays', messagesAndSets: 'stays' },
 })
+
+/** A full queue, to which as much again is sent in vain; in the treatment arm all that it holds is received. */
+async function afterReceiving({
+  outer,
+  arm,
+  eventually,
+}: ComparisonWorld): Promise<{ refused: boolean; messages: string }> {
+  const member = await outer.spawn('member', ['NEWIPC'])
+  const queue = await fillQueue(member)
+  const gauge = await memoryGauge(outer, { eventually })
+  const refused = await overfillQueue(member, queue)
+  if (arm === 'treatment') await drainQueue(member, queue)
+  const { messages } = arm === 'treatment' ? await gauge.fall(['messages']) : await gauge.look()
+  await member.killAndReap()
+  return { refused, messages }
+}
 
 obs.comparison('OBS-02', {
   says: 'a namespace is dead first and its objects are freed then: nothing is freed while it can still be found',

@@ -68,6 +68,25 @@ export const messageQueueOperations = {
     for (let sent = 0; sent < count; sent += 1) libc.msgsnd(id, message, bytes, IPC_NOWAIT)
     return count
   },
+  /** The same to a queue that is full: so many calls; gives how many of them were refused. */
+  msgsndManyRefused: (id: number, bytes: number, count: number): number => {
+    const message = Buffer.alloc(8 + bytes)
+    message.writeBigInt64LE(1n)
+    let refused = 0
+    for (let time = 0; time < count; time += 1)
+      try {
+        libc.msgsnd(id, message, bytes, IPC_NOWAIT)
+      } catch {
+        refused += 1
+      }
+    return refused
+  },
+  /** msgrcv(2) of so many messages of so many bytes; gives how many. */
+  msgrcvMany: (id: number, bytes: number, count: number): number => {
+    const message = Buffer.alloc(8 + bytes)
+    for (let received = 0; received < count; received += 1) libc.msgrcv(id, message, bytes, 0, IPC_NOWAIT)
+    return count
+  },
   /** msgrcv(2); `bytes` is the room for the text. */
   msgrcv: (id: number, bytes: number, type: number, flags: number): { type: number; text: string } => {
     const message = Buffer.alloc(8 + bytes)
