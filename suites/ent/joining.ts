@@ -26,6 +26,8 @@ import {
 
 /** The descriptor of ENT-20 that names a process and not a namespace. */
 const BY_PIDFD = 'by pidfd'
+/** Of one user, but the target has capabilities that the joiner has not: no right to trace it either. */
+const SAME_USER = 'CAP_SYS_ADMIN alone, of the same user'
 
 /** The target of ENT-21 has every kind of its own that it may. */
 const ALL_DIFFER = 'all others differ too'
@@ -293,17 +295,21 @@ export function joiningRules(ent: Area): void {
     source: ['setns(2) ERRORS', 'kernel/nsproxy.c: validate_nsset'],
     needs: ['pidfd setns', 'CAP_SETUID', 'CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'],
     since: '5.8',
-    variants: ['neither', 'CAP_SYS_ADMIN alone', 'CAP_SYS_PTRACE alone'],
-    arms: { treatment: 'another user without the one or the other', control: 'another user with both' },
+    variants: ['neither', 'CAP_SYS_ADMIN alone', 'CAP_SYS_PTRACE alone', SAME_USER],
+    arms: { treatment: 'without the one or the other', control: 'with both' },
     async experiment({ outer, arm, variant, enter, fresh }) {
       const target = await enter('target')
       const joiner = await outer.spawn('joiner')
       const before = await namespaceOf(joiner)
       const both = ['CAP_SYS_ADMIN', 'CAP_SYS_PTRACE'] as const
-      await joiner.prctl(PR_SET_KEEPCAPS, 1)
-      await joiner.becomeUser(fresh.uid())
+      if (variant !== SAME_USER) {
+        await joiner.prctl(PR_SET_KEEPCAPS, 1)
+        await joiner.becomeUser(fresh.uid())
+      }
       await joiner.setCapabilities(
         arm === 'control' ? [...both] : both.filter((name) => variant.startsWith(name)),
+        // Between processes of one user those count that the joiner could make effective.
+        variant === SAME_USER,
       )
       const returned = await joiner.try.setns(await joiner.pidfd_open(target.pid), CLONE.NEWIPC)
       // Who has what the target has, and is another user by one of his ids: root by the real one, or by all others.
