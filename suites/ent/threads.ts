@@ -10,12 +10,11 @@ import {
   failed,
   type Member,
   PIDFD_THREAD,
-  procPid,
   SIGCHLD,
   SIGKILL,
   THREAD_BITS,
 } from '../../fixtures/rules.ts'
-import { withThread } from '../../fixtures/threads.ts'
+import { endLeader, withThread } from '../../fixtures/threads.ts'
 import {
   APART,
   objectsOfThreads,
@@ -195,16 +194,8 @@ export function threadRules(ent: Area): void {
       await thread.unshare(CLONE.NEWIPC)
       const own = await namespaceOf(thread, 'NEWIPC', '/proc/thread-self')
       const [pid, tid] = [await leader.getpid(), await thread.gettid()]
-      const status = `/proc/${await procPid(leader)}/stat`
       const held = await ownNsfd(thread, 'NEWIPC', '/proc/thread-self')
-      if (arm === 'treatment') {
-        // The leader's end is no answer; it is seen as a zombie with a living thread.
-        leader.process.call('exitThread', []).catch(() => undefined)
-        await eventually(
-          () => outer.readFile(status),
-          (stat) => stat.includes(') Z '),
-        )
-      }
+      if (arm === 'treatment') await endLeader(leader, outer, eventually)
       // Neither the leader's nor the thread's at first.
       const joiner = await outer.spawn('joiner', ['NEWIPC'])
       const first = await namespaceOf(joiner)

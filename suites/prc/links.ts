@@ -15,8 +15,10 @@ import {
   O_WRONLY,
   type Outcome,
   oneOf,
+  procPid,
   SIGKILL,
 } from '../../fixtures/rules.ts'
+import { endLeader, withThread } from '../../fixtures/threads.ts'
 
 const S_IFLNK = 0o120000
 const S_IFREG = 0o100000
@@ -98,7 +100,7 @@ export function linkRules(prc: Area): void {
   })
 
   prc.comparison('PRC-12', {
-    says: 'to read or follow the link of a process one must be allowed to read that process (EACCES), by the filesystem ids, not the real ones; a zombie has none (ENOENT)',
+    says: 'to read or follow the link of a process one must be allowed to read that process (EACCES), by the filesystem ids, not the real ones, and of one user by the capabilities; a zombie has none (ENOENT), nor has a dead leader whose threads live on',
     source: ['namespaces(7)', 'ptrace(2)', 'fs/proc/namespaces.c: proc_ns_get_link'],
     needs: ['CAP_SETUID', 'CAP_SYS_PTRACE', 'processes in sight'],
     since: '4.5',
@@ -132,8 +134,20 @@ export function linkRules(prc: Area): void {
       await acting.setresuid(0, uid, uid)
       const byActing = await access(acting, path)
       const byRoot = await access(outer, path)
-      if (arm === 'control')
-        return { byUser, byNeighbour, byActing, byRoot, ownLink: await access(user, '/proc/self/ns/ipc') }
+      // Of one user with the target: one with fewer capabilities than that may not read it either.
+      const weak = await outer.spawn('root without capabilities')
+      await weak.setCapabilities([], true)
+      const equal = await enter('its equal')
+      if (arm === 'control') await equal.setCapabilities([], true)
+      const byWeak = await access(weak, `/proc/${await procPid(equal)}/ns/ipc`)
+      const leader = await outer.spawn('leader')
+      await withThread(leader, 'thread that lives on')
+      const leadersPath = `/proc/${await procPid(leader)}/ns/ipc`
+      if (arm === 'treatment') await endLeader(leader, outer, eventually)
+      const ofLeader = await access(outer, leadersPath)
+      await outer.kill(leader.pid, SIGKILL)
+      const seen = { byUser, byNeighbour, byActing, byRoot, byWeak, ofLeader }
+      if (arm === 'control') return { ...seen, ownLink: await access(user, '/proc/self/ns/ipc') }
       // Killed and not yet waited for.
       await outer.kill(target.pid, SIGKILL)
       await eventually(
@@ -142,13 +156,15 @@ export function linkRules(prc: Area): void {
       )
       const ofZombie = await access(outer, path)
       await outer.waitpid(target.pid)
-      return { byUser, byNeighbour, byActing, byRoot, ofZombie, ofNobody: await access(outer, path) }
+      return { ...seen, ofZombie, ofNobody: await access(outer, path) }
     },
     treatment: () => ({
       byUser: [EACCES, EACCES, EACCES],
       byNeighbour: [EACCES, EACCES, EACCES],
       byActing: [EACCES, EACCES, EACCES],
       byRoot: ['read', 'followed', 'opened'],
+      byWeak: [EACCES, EACCES, EACCES],
+      ofLeader: [ENOENT, ENOENT, ENOENT],
       ofZombie: [ENOENT, ENOENT, ENOENT],
       ofNobody: [ENOENT, ENOENT, ENOENT],
     }),
@@ -157,6 +173,8 @@ export function linkRules(prc: Area): void {
       byNeighbour: ['read', 'followed', 'opened'],
       byActing: ['read', 'followed', 'opened'],
       byRoot: ['read', 'followed', 'opened'],
+      byWeak: ['read', 'followed', 'opened'],
+      ofLeader: ['read', 'followed', 'opened'],
       ownLink: ['read', 'followed', 'opened'],
     }),
   })
