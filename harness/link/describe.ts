@@ -13,6 +13,7 @@ import {
   MS_PRIVATE,
   MS_RDONLY,
   MS_REC,
+  MS_REMOUNT,
   MS_SLAVE,
   MSG_COPY,
   MSG_EXCEPT,
@@ -64,7 +65,7 @@ const cloneFlags = bits(
   false,
 )
 const mountFlags = bits(
-  { MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE },
+  { MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_REMOUNT, MS_BIND, MS_REC, MS_PRIVATE, MS_SLAVE },
   false,
 )
 

@@ -15,6 +15,7 @@ import {
   IPC_EXCL,
   IPC_NOWAIT,
   type Member,
+  MS_REMOUNT,
   NS_FILE,
   NS_GET_ID,
   NS_GET_NSTYPE,
@@ -26,6 +27,7 @@ import {
   O_RDONLY,
   O_RDWR,
   PIDFD_GET_IPC_NAMESPACE,
+  procPid,
   RLIMIT_MSGQUEUE,
   SEM_UNDO,
   SHM_RDONLY,
@@ -216,6 +218,7 @@ const refusedQueues: Deeds = async (caller, { fresh }) => {
 
 const mountedQueues: Deeds = async (caller, { fresh }) => {
   await caller.mount('mqueue', '/dev', 'mqueue')
+  await caller.try.mount('', '/dev', '', MS_REMOUNT)
   const path = `/dev${fresh.name()}`
   const queue = await caller.open(path, NEW_QUEUE)
   await caller.read(queue)
@@ -231,6 +234,9 @@ const mountedQueues: Deeds = async (caller, { fresh }) => {
 const questions: Deeds = async (caller) => {
   const path = '/proc/self/ns/ipc'
   await caller.readlink(path)
+  const neighbour = await caller.spawn('neighbour')
+  await caller.readlink(`/proc/${await procPid(neighbour)}/ns/ipc`)
+  await neighbour.exitAndReap()
   await caller.stat(path)
   await caller.lstat(path)
   await caller.statfsType(path)
