@@ -20,10 +20,14 @@ const LATER_CHILD = 'the child of one with a list leaves'
 const ABROAD = 'a child in other namespaces leaves'
 /** The variant where the process has further threads, and the one that leaves has a list of its own. */
 const ONE_THREAD = 'one of several threads'
+/** The child joins an IPC namespace that there is already. */
+const BY_SETNS = 'the child leaves by setns'
+/** The child stays where it is and gives up the list alone. */
+const LIST_ALONE = 'the child unshares CLONE_SYSVSEM'
 
 export function addListRules(und: Area): void {
   und.comparison('UND-06', {
-    says: 'an undo list that is shared (CLONE_SYSVSEM, threads) is applied only when its last sharer leaves or exits, also if the one who did the operation has left long ago',
+    says: 'an undo list that is shared (CLONE_SYSVSEM, threads) is applied only when its last sharer leaves, gives it up or exits, also if the one who did the operation has left long ago',
     source: ['clone(2) CLONE_SYSVSEM', 'unshare(2) CLONE_SYSVSEM', 'ipc/sem.c: copy_semundo, exit_sem'],
     needs: ['SYSVIPC'],
     since: '2.6.26',
@@ -31,6 +35,8 @@ export function addListRules(und: Area): void {
       'the parent leaves',
       'the child leaves',
       LATER_CHILD,
+      BY_SETNS,
+      LIST_ALONE,
       'the child exits',
       ABROAD,
       'a thread leaves',
@@ -62,7 +68,8 @@ export function addListRules(und: Area): void {
       await operate(goes, id)
       const before = await valuesOf(outer, id)
       if (variant === 'the child exits') await goes.exitAndReap()
-      else await goes.unshare(CLONE.NEWIPC)
+      else if (variant === BY_SETNS) await joinIpc(goes, await world.stranger())
+      else await goes.unshare(variant === LIST_ALONE ? CLONE.SYSVSEM : CLONE.NEWIPC)
       const oneGone = await valuesOf(outer, id)
       // The one who stays can undo as before.
       await stays.semop(id, [{ index: 2, change: 1, flags: SEM_UNDO }])
