@@ -3,7 +3,14 @@ import { withInitialSysctl } from '../fixtures/initial-sysctls.ts'
 import { joinIpc } from '../fixtures/leaving.ts'
 import { furnish, inspectThrough, seeTwinDie } from '../fixtures/lifetime.ts'
 import { mapFile } from '../fixtures/mappings.ts'
-import { drainQueue, fillQueue, makeLarge, memoryGauge, overfillQueue } from '../fixtures/memory.ts'
+import {
+  attachRemoved,
+  drainQueue,
+  fillQueue,
+  makeLarge,
+  memoryGauge,
+  overfillQueue,
+} from '../fixtures/memory.ts'
 import {
   area,
   CLONE,
@@ -34,7 +41,7 @@ const AT_THE_END = 'at the namespace’s end'
 const BEFORE_THE_END = 'of messages, before it'
 
 obs.comparison('OBS-01', {
-  says: 'memory of all segments, of messages and of semaphores is free again after their namespace’s end, and that of a message already when it was received or refused, as /proc/meminfo shows',
+  says: 'memory of all segments, of messages and of semaphores is free again after their namespace’s end, that of a removed segment after the last detach, from another namespace, too, and that of a message already when it was received or refused, as /proc/meminfo shows',
   source: [
     'proc_meminfo(5)',
     'ipc/namespace.c: free_ipc_ns',
@@ -60,31 +67,44 @@ obs.comparison('OBS-01', {
           seen = await afterReceiving(world)
         return seen
       }
-      const seen = { segments: '', messagesAndSets: '' }
+      const seen = { detached: '', segments: '', messagesAndSets: '' }
       for (let round = 0; round < 4; round += 1) {
         const member = await outer.spawn('member', ['NEWIPC'])
         const another = await member.spawn('another', [], { outlive: true })
+        const memory = await attachRemoved(another)
+        const gaugeOfRemoved = await memoryGauge(outer, world)
+        // Who is elsewhere by then is the last to have it attached.
+        if (arm === 'treatment') {
+          await another.unshare(CLONE.NEWIPC)
+          await another.shmdt(memory)
+        }
+        const { segments: detached } = await world.eventually(
+          () => gaugeOfRemoved.look(),
+          (now) => arm === 'control' || now.segments === 'fell',
+          3000,
+        )
+        if (seen.detached !== wanted) seen.detached = detached
+        if (arm === 'control') await another.shmdt(memory)
         await makeLarge(member)
         const gauge = await memoryGauge(outer, world)
-        if (arm === 'treatment') await another.unshare(CLONE.NEWIPC)
         await member.killAndReap()
         if (arm === 'control') await seeTwinDie(world)
         const now = arm === 'treatment' ? await gauge.fall() : await gauge.look()
         if (seen.segments !== wanted) seen.segments = now.segments
         if (seen.messagesAndSets !== wanted) seen.messagesAndSets = now.messagesAndSets
         if (arm === 'control') await another.unshare(CLONE.NEWIPC)
-        if (seen.segments === wanted && seen.messagesAndSets === wanted) break
+        if (Object.values(seen).every((each) => each === wanted)) break
       }
       return seen
     }),
   treatment: (_, { variant }) =>
     variant === BEFORE_THE_END
       ? { refused: true, messages: 'fell' }
-      : { segments: 'fell', messagesAndSets: 'fell' },
+      : { detached: 'fell', segments: 'fell', messagesAndSets: 'fell' },
   control: (_, { variant }) =>
     variant === BEFORE_THE_END
       ? { refused: true, messages: 'stays' }
-      : { segments: 'stays', messagesAndSets: 'stays' },
+      : { detached: 'stays', segments: 'stays', messagesAndSets: 'stays' },
 })
 
 /** A full queue, to which as much again is sent in vain; in the treatment arm all that it holds is received. */
