@@ -32,6 +32,8 @@ const OWN_ROOT = 'IPC_RMID by root of a user namespace'
 const LOCKABLE = 65536
 /** A segment that is removed while attached is destroyed when it is detached. */
 const LAST_DETACH = 'shmdt after IPC_RMID'
+/** The same by somebody who is in another IPC namespace by then. */
+const DETACH_ELSEWHERE = 'shmdt from another IPC namespace after IPC_RMID'
 
 /** With no room at all it is not the room that lacks, but the right; and to unlock nothing is needed. */
 async function lockAndUnlockWithoutRoom(user: Member): Promise<unknown[]> {
@@ -113,7 +115,7 @@ export function memoryRules(sha: Area): void {
   })
 
   sha.comparison('SHA-18', {
-    says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, whatever capabilities he has in a user namespace of his own (CAP_IPC_LOCK of the initial one lifts the limit), and there against the limit under which he made that, and come back to him when the segment is unlocked, by whomever, or destroyed, or its namespace dies',
+    says: 'bytes locked by SHM_LOCK count against the user’s RLIMIT_MEMLOCK in every IPC namespace, whatever capabilities he has in a user namespace of his own (CAP_IPC_LOCK of the initial one lifts the limit), and there against the limit under which he made that, and come back to him when the segment is unlocked, by whomever, or destroyed, from wherever it is detached at last, or its namespace dies',
     source: [
       'shmctl(2) SHM_LOCK',
       'getrlimit(2) RLIMIT_MEMLOCK',
@@ -127,6 +129,7 @@ export function memoryRules(sha: Area): void {
       'namespace’s end',
       'IPC_RMID',
       LAST_DETACH,
+      DETACH_ELSEWHERE,
       'SHM_UNLOCK',
       'SHM_UNLOCK by another user',
       OWN_ROOT,
@@ -157,7 +160,8 @@ export function memoryRules(sha: Area): void {
           ? await asRootOfOwn(first, uid, limit)
           : await asUser(first, 'user in first', uid)
       const maker = variant === GIVEN ? first : inFirst
-      const segment = await maker.shmget(IPC_PRIVATE, limit, IPC_CREAT | 0o600)
+      const mode = variant === DETACH_ELSEWHERE ? 0o666 : 0o600
+      const segment = await maker.shmget(IPC_PRIVATE, limit, IPC_CREAT | mode)
       if (variant === GIVEN) await first.shmctlSet(segment, { uid, gid: uid, mode: 0o600 })
       const locked = await inFirst.try.shmctlLock(segment)
       const again = await lock(inFirst)
@@ -183,6 +187,14 @@ export function memoryRules(sha: Area): void {
           await inFirst.shmctlRemove(segment)
           whileAttached = await lock(inFirst)
           await inFirst.shmdt(memory)
+        } else if (variant === DETACH_ELSEWHERE) {
+          // Who leaves needs CAP_SYS_ADMIN for that; whose the charge is stays as it was.
+          const leaver = await first.spawn('leaver')
+          const memory = await leaver.shmat(segment)
+          await inFirst.shmctlRemove(segment)
+          await leaver.unshare(CLONE.NEWIPC)
+          whileAttached = await lock(inFirst)
+          await leaver.shmdt(memory)
         } else if (variant === 'SHM_UNLOCK') {
           // What was unlocked can be locked, and unlocked, again; the bytes come back each time.
           for (const again of ['SHM_UNLOCK', 'SHM_LOCK', 'SHM_UNLOCK'] as const)
@@ -225,7 +237,7 @@ export function memoryRules(sha: Area): void {
       withoutRoom: [EPERM, 0],
       beyond: [lifted ? 0 : ENOMEM, ENOMEM],
       madeUnderNone: variant === OWN_ROOT ? (makersLimit ? ENOMEM : 0) : undefined,
-      whileAttached: variant === LAST_DETACH ? ENOMEM : 'never attached',
+      whileAttached: variant === LAST_DETACH || variant === DETACH_ELSEWHERE ? ENOMEM : 'never attached',
       later: 0,
     }),
     control: ({ lifted, makersLimit }, { variant }) => ({
