@@ -200,14 +200,37 @@ export function tableRules(prc: Area): void {
         return sameKeys(keys, expected) ? 'each once' : keys
       }
       const whole = await listed(1 << 16)
-      if (arm === 'control') return { whole }
-      return { whole, pieces: [await listed(1), await listed(7), await listed(100), await listed(4096)] }
+      // The row where a reader goes on may be removed between two reads; the rows behind it are listed all the same.
+      const [next, last] = [objects.slice(0, 20), objects.slice(20).filter((each) => !removed.includes(each))]
+      const removeNext = async (): Promise<void> => {
+        for (const each of next) if (!removed.includes(each)) await family.remove(outer, each.id)
+      }
+      const behindRemoved = async (): Promise<unknown> => {
+        if (arm === 'control') await removeNext()
+        const descriptor = await outer.open(tablePath(family.kind), O_RDONLY)
+        const begin = await outer.read(descriptor, 300)
+        if (arm === 'treatment') await removeNext()
+        const text = begin + (await outer.readPieces(descriptor, 300))
+        await outer.close(descriptor)
+        const keys = parseTable(text).map(({ key }) => key)
+        const rest = keys.filter((key) => last.some((each) => each.key === key))
+        return sameKeys(
+          rest,
+          last.map(({ key }) => key),
+        )
+          ? 'each once'
+          : keys
+      }
+      if (arm === 'control') return { whole, behindRemoved: await behindRemoved() }
+      const pieces = [await listed(1), await listed(7), await listed(100), await listed(4096)]
+      return { whole, pieces, behindRemoved: await behindRemoved() }
     },
     treatment: () => ({
       whole: 'each once',
       pieces: ['each once', 'each once', 'each once', 'each once'],
+      behindRemoved: 'each once',
     }),
-    control: () => ({ whole: 'each once' }),
+    control: () => ({ whole: 'each once', behindRemoved: 'each once' }),
   })
 }
 
