@@ -10,7 +10,7 @@ import {
   IPC_PRIVATE,
   type Member,
 } from '../../fixtures/rules.ts'
-import { readSysctl } from '../../fixtures/sysctls.ts'
+import { readSysctl, writeSysctl } from '../../fixtures/sysctls.ts'
 
 const NEW = IPC_CREAT | IPC_EXCL | 0o600
 
@@ -26,10 +26,21 @@ const ASKED = 5 * 32768 + 7
 const ASKED_PRIVATE = 6 * 32768 + 20
 /** With the highest bit that an identifier has. */
 const ASKED_HIGHEST = (1 << 30) + 7 * 32768 + 30
+/** Asked for while a limit forbids any object. */
+const ASKED_REFUSED = 7 * 32768 + 40
+
+/** The file whose last number is how many objects a namespace may have. */
+const LIMITS: Readonly<Record<SystemVFamily['kind'], string>> = {
+  msg: '/proc/sys/kernel/msgmni',
+  sem: '/proc/sys/kernel/sem',
+  shm: '/proc/sys/kernel/shmmni',
+}
+
+const NOT_TRIED = 'not tried'
 
 export function nextIdRules(sys: Area): void {
   sys.comparison('SYS-15', {
-    says: '*_next_id names the identifier of the next object of its type and namespace, or the index after it when taken, once',
+    says: '*_next_id names the identifier of the next object of its type and namespace, or the index after it when taken, once; one that is refused is none',
     source: ['Documentation/admin-guide/sysctl/kernel.rst: *_next_id', 'ipc/util.c: ipc_idr_alloc'],
     needs: ['NEXT_ID'],
     since: '3.9',
@@ -80,6 +91,7 @@ export function nextIdRules(sys: Area): void {
       await asker.writeFile(path, String(ASKED_HIGHEST))
       const highest = await family.get(maker, fresh.key(), NEW)
       const afterHighest = await readSysctl(asker, path)
+      const refusal = await askAndBeRefused(maker, family, path, asker, fresh.key)
       const zero = await askForZero(maker, family, path, arm === 'control' ? 'own' : asker, fresh.key)
       const pastTheLast = disposable ? await askPastTheLast(asker, family, path, fresh.key) : 'not tried'
       return {
@@ -96,11 +108,13 @@ export function nextIdRules(sys: Area): void {
         afterPrivate,
         highestGotIt: highest === ASKED_HIGHEST,
         afterHighest,
+        ...refusal,
         ...zero,
         pastTheLast,
       }
     },
-    treatment: (_seen, { disposable }) => ({
+    treatment: ({ refused }, { disposable }) => ({
+      ...keptFor(refused, false),
       askedStill: [String(ASKED), String(ASKED)],
       gotIt: false,
       found: EINVAL,
@@ -118,7 +132,8 @@ export function nextIdRules(sys: Area): void {
       afterZero: '0',
       pastTheLast: disposable ? ENOSPC : 'not tried',
     }),
-    control: (_seen, { disposable }) => ({
+    control: ({ refused }, { disposable }) => ({
+      ...keptFor(refused, true),
       askedStill: [String(ASKED)],
       gotIt: true,
       found: 'the object',
@@ -137,6 +152,33 @@ export function nextIdRules(sys: Area): void {
       pastTheLast: disposable ? ENOSPC : 'not tried',
     }),
   })
+}
+
+/** A creation that a limit refuses uses up nothing: what was asked for is given to the next one. */
+async function askAndBeRefused(
+  maker: Member,
+  family: SystemVFamily,
+  path: string,
+  asker: Member,
+  key: () => number,
+): Promise<{ refused: unknown; afterRefusal: unknown; gotAfterRefusal: unknown }> {
+  const limit = LIMITS[family.kind]
+  const before = String(await readSysctl(maker, limit))
+  // Root of a user namespace may write the limits of its IPC namespaces since Linux 6.9 only (SYS-13).
+  if (failed(await writeSysctl(maker, limit, before.replace(/\d+$/, '0'))))
+    return { refused: NOT_TRIED, afterRefusal: NOT_TRIED, gotAfterRefusal: NOT_TRIED }
+  await asker.writeFile(path, String(ASKED_REFUSED))
+  const refused = await family.get(maker, key(), NEW)
+  const afterRefusal = await readSysctl(asker, path)
+  await maker.writeFile(limit, before)
+  const made = await family.get(maker, key(), NEW)
+  return { refused, afterRefusal, gotAfterRefusal: made === ASKED_REFUSED }
+}
+
+function keptFor(refused: unknown, got: boolean) {
+  return refused === NOT_TRIED
+    ? { refused, afterRefusal: NOT_TRIED, gotAfterRefusal: NOT_TRIED }
+    : { refused: ENOSPC, afterRefusal: String(ASKED_REFUSED), gotAfterRefusal: got }
 }
 
 /** Identifier 0 is one that can be asked for, where the next one in turn is another. */
