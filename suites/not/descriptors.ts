@@ -60,7 +60,7 @@ export function addDescriptorRules(not: Area): void {
   })
 
   not.visibility('NOT-02', {
-    says: 'UNIX sockets connect processes of different IPC namespaces; abstract names belong to the network namespace',
+    says: 'UNIX sockets connect processes of different IPC namespaces, and tell each of the other (SO_PEERCRED); abstract names belong to the network namespace',
     source: ['unix(7)', 'network_namespaces(7)', 'ipc_namespaces(7) (what it isolates)'],
     needs: ['abstract sockets'],
     experiment: (world) =>
@@ -71,10 +71,12 @@ export function addDescriptorRules(not: Area): void {
         const listening = await server.listenUnix(path)
         const byPath = await client.try.connectUnix(path)
         let heard: unknown
+        let peers: unknown
         if (!failed(byPath)) {
           const connection = await server.accept(listening)
           await client.write(byPath, 'by path')
           heard = await server.read(connection)
+          peers = [await client.try.peerPid(byPath), await server.try.peerPid(connection)]
         }
         const abstract = `@${world.fresh.name().slice(1)}`
         const nobody = ok(await client.try.connectUnix(abstract))
@@ -93,10 +95,14 @@ export function addDescriptorRules(not: Area): void {
             byPath: await meeting(server, client, `${directory}/${type}`, type),
             byName: await meeting(server, client, `@${world.fresh.name().slice(1)}`, type),
           }
-        return { byPath: ok(byPath), heard, nobody, byName, byPair, ...otherTypes }
+        const pids = [await server.getpid(), await client.getpid()]
+        return { byPath: ok(byPath), heard, pids, peers, nobody, byName, byPair, ...otherTypes }
       }),
-    shared: (_, { relation }) => sockets(relation.net === 'same'),
-    isolated: (_, { relation }) => sockets(relation.net === 'same'),
+    shared: ({ pids }, { relation }) => ({ ...sockets(relation.net === 'same'), ...peersOf(relation, pids) }),
+    isolated: ({ pids }, { relation }) => ({
+      ...sockets(relation.net === 'same'),
+      ...peersOf(relation, pids),
+    }),
   })
 
   not.visibility('NOT-06', {
@@ -188,8 +194,8 @@ export function addDescriptorRules(not: Area): void {
   })
 
   not.visibility('NOT-08', {
-    says: 'file locks, those of fcntl(2), of a process or of an open file, and of flock(2), hold against processes of every IPC namespace',
-    source: ['fcntl(2) F_SETLK, F_OFD_SETLK', 'flock(2)', 'ipc_namespaces(7) (what it isolates)'],
+    says: 'file locks, those of fcntl(2), of a process or of an open file, and of flock(2), hold against processes of every IPC namespace, which are told of them',
+    source: ['fcntl(2) F_SETLK, F_GETLK, F_OFD_SETLK', 'flock(2)', 'ipc_namespaces(7) (what it isolates)'],
     experiment: (world) =>
       withDirectory(async (directory) => {
         const holder = await world.actor.spawn('holder')
@@ -200,7 +206,11 @@ export function addDescriptorRules(not: Area): void {
           const taken = await holder.try[lock](held)
           const own = await other.open(`${directory}/${lock}`, O_RDWR)
           const refused = await other.try[lock](own)
+          // Whoever asks is told of it too, of the lock of a process as an example.
+          const asks = lock === 'lockFile'
+          if (asks) locks.toldOf = await other.try.isLocked(own)
           await holder.close(held)
+          if (asks) locks.toldAfterwards = await other.try.isLocked(own)
           locks[lock] = [taken, refused, await other.try[lock](own)]
         }
         return locks
@@ -317,12 +327,19 @@ function sockets(sameNet: boolean): Readonly<Record<string, unknown>> {
   }
 }
 
+/** Each end tells who is at the other one; a pid is a number of the reader's own pid namespace. */
+function peersOf({ pid }: { pid: string }, pids: unknown): { peers?: unknown } {
+  return pid === 'same' ? { peers: pids } : {}
+}
+
 /** Taken, refused to another, granted to him afterwards. Not every system that calls itself Linux has F_OFD_SETLK. */
 function heldAgainst({ lockOpenFile }: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const held = [0, EAGAIN, 0]
   const unknown = [EINVAL, EINVAL, EINVAL]
   return {
     lockFile: held,
+    toldOf: true,
+    toldAfterwards: false,
     flock: held,
     lockOpenFile: Array.isArray(lockOpenFile) && lockOpenFile[0] === EINVAL ? unknown : held,
   }

@@ -14,6 +14,9 @@ const libc = {
     'int accept4(int descriptor, uintptr_t address, uintptr_t length, int flags)',
   ),
   connect: bind<[number, Buffer, number]>('int connect(int descriptor, void *address, unsigned int length)'),
+  getsockopt: bind<[number, number, number, Buffer, Buffer]>(
+    'int getsockopt(int descriptor, int level, int option, void *value, void *length)',
+  ),
   getsockname: bind<[number, Buffer, Buffer]>('int getsockname(int descriptor, void *address, void *length)'),
   sendmsg: bind<[number, Buffer, number]>('long sendmsg(int descriptor, void *message, int flags)'),
   recvmsg: bind<[number, Buffer, number]>('long recvmsg(int descriptor, void *message, int flags)'),
@@ -45,6 +48,7 @@ export type UnixType = keyof typeof UNIX_TYPES
 
 const SCM_RIGHTS = 1
 const SOL_SOCKET = 1
+const SO_PEERCRED = 17
 const MSG_NOSIGNAL = 0x4000
 
 /** struct sockaddr_un; a path that begins with @ is an abstract name. */
@@ -136,6 +140,14 @@ export const descriptorOperations = {
   netlinkSocket: (): number => libc.socket(AF_NETLINK, SOCK_RAW | SOCK_NONBLOCK, 0),
   /** accept4(2). */
   accept: (socket: number): number => libc.accept(socket, 0, 0, 0),
+  /** getsockopt(2) SO_PEERCRED: the pid of who connected, or listened, at the other end. */
+  peerPid: (socket: number): number => {
+    const credentials = Buffer.alloc(12)
+    const length = Buffer.alloc(4)
+    length.writeUInt32LE(credentials.length)
+    libc.getsockopt(socket, SOL_SOCKET, SO_PEERCRED, credentials, length)
+    return credentials.readInt32LE(0)
+  },
   /** sendmsg(2) of a descriptor with SCM_RIGHTS (unix(7)). */
   sendDescriptor: (socket: number, descriptor: number): number => {
     const message = descriptorMessage()

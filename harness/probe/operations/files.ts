@@ -21,7 +21,16 @@ import {
   unlinkSync,
   writeSync,
 } from 'node:fs'
-import { F_OFD_SETLK, F_SETFL, F_SETLK, F_SETOWN, O_ASYNC, O_NONBLOCK, O_WRONLY } from '../constants.ts'
+import {
+  F_GETLK,
+  F_OFD_SETLK,
+  F_SETFL,
+  F_SETLK,
+  F_SETOWN,
+  O_ASYNC,
+  O_NONBLOCK,
+  O_WRONLY,
+} from '../constants.ts'
 import { bind, fail } from '../system.ts'
 import { cString } from './structures.ts'
 
@@ -157,6 +166,12 @@ export const fileOperations = {
   chdir: (path: string): number => libc.chdir(cString(path)),
   /** flock(2) LOCK_EX without waiting. */
   flock: (descriptor: number): number => libc.flock(descriptor, 2 | 4),
+  /** fcntl(2) F_GETLK: whether a lock of somebody else forbids a write lock on the whole file. */
+  isLocked: (descriptor: number): boolean => {
+    const lock = writeLock()
+    libc.lockf(descriptor, F_GETLK, lock)
+    return lock.readInt16LE(0) !== F_UNLCK
+  },
   /** fcntl(2) F_SETLK of a write lock on the whole file. */
   lockFile: (descriptor: number): number => libc.lockf(descriptor, F_SETLK, writeLock()),
   /** fcntl(2) F_OFD_SETLK of a write lock on the whole file: the lock is of the open file, not of the process. */
@@ -173,6 +188,9 @@ export const fileOperations = {
   /** Descriptors this process holds, besides the probe's own. */
   descriptors: (): number[] => named(() => readdirSync('/proc/self/fd')).map(Number),
 }
+
+/** What F_GETLK makes of the lock that was asked for when nobody else has one. */
+const F_UNLCK = 2
 
 /** struct flock of F_WRLCK, from the file's begin to its end however long it gets. */
 function writeLock(): Buffer {
