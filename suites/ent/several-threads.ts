@@ -51,12 +51,20 @@ export async function objectsOfThreads({ outer, arm, fresh }: ComparisonWorld) {
     await member.try.semget(key, 0, 0),
     await member.try.shmget(key, 0, 0),
   ]
+  /** By MSG_INFO, SEM_INFO and SHM_INFO. */
+  const counted = async (member: Member): Promise<number[]> => [
+    (await member.msgctlInfo('MSG_INFO')).msgpool,
+    (await member.semctlInfo('SEM_INFO')).semusz,
+    (await member.shmctlUsage()).usedIds,
+  ]
   const seen = await main.try.msgctlStat(queue)
   const found = {
     mine: await namespaceOf(main, 'NEWIPC', '/proc/thread-self'),
     seenByMain: 'perm' in seen ? seen.perm.key === key : seen,
     foundByMain: await byKey(main),
     foundByOther: await byKey(thread),
+    countedByMain: await counted(main),
+    countedByOther: await counted(thread),
   }
   // What the mover opens and where it goes are still the other thread's descriptor and directory.
   await main.chdir('/proc')
@@ -105,6 +113,8 @@ export const APART = {
   withVm: EINVAL,
   seenByMain: EINVAL,
   foundByMain: [ENOENT, ENOENT, ENOENT],
+  countedByMain: [0, 0, 0],
+  countedByOther: [1, 1, 1],
   joinerMoved: true,
 }
 
@@ -112,6 +122,8 @@ export const TOGETHER = {
   ...SHARED,
   withMounts: { returned: 0, callerMoved: false, leaderStayed: true, otherStayed: true },
   seenByMain: true,
+  countedByMain: [1, 1, 1],
+  countedByOther: [1, 1, 1],
   joinerMoved: false,
 }
 
