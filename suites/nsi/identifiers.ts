@@ -1,18 +1,57 @@
 /** NSI-06…08: inode numbers and identifiers of IPC namespaces. */
-import { nsfdOf } from '../../fixtures/identity.ts'
+import { namespaceOf, nsfdOf } from '../../fixtures/identity.ts'
 import { askAll, fileOf, inInitial, viewsOf } from '../../fixtures/nsfs.ts'
 import {
   type Area,
   atLeast,
+  type ComparisonWorld,
   differs,
   failed,
   type Member,
   NS_GET_ID,
   O_RDONLY,
+  oneOf,
 } from '../../fixtures/rules.ts'
 
 /** How many namespaces are made one after another. */
 const ROUNDS = 8
+
+const STILL_HELD = 'still held'
+const AGAIN = 'came again'
+/** A kernel that gives no number twice need not give those of IPC namespaces twice. */
+const NO_NUMBERS_AGAIN = 'numbers of no kind of namespace come again here'
+
+/**
+ * Whether a number of a namespace that has ended comes again, with ever more namespaces if need be. All kinds of
+ * namespaces have their numbers from one store: where those of UTS namespaces come again, one that does not was
+ * never given back.
+ */
+async function whetherAgain(
+  outer: Member,
+  files: readonly string[],
+  eventually: ComparisonWorld['eventually'],
+): Promise<string> {
+  const repeats = async (flag: 'NEWIPC' | 'NEWUTS', seen: Set<string>, rounds: number): Promise<boolean> => {
+    for (let round = 0; round < rounds; round++) {
+      const member = await outer.trySpawn('another member', [flag])
+      if (failed(member)) return false
+      const file = await namespaceOf(member, flag)
+      await member.killAndReap()
+      if (seen.has(file)) return true
+      seen.add(file)
+    }
+    return false
+  }
+  if (new Set(files).size < files.length) return AGAIN
+  const seen = new Set(files)
+  const again = await eventually(
+    () => repeats('NEWIPC', seen, 1),
+    (came) => came,
+  )
+  if (again) return AGAIN
+  const others = await repeats('NEWUTS', new Set(), ROUNDS)
+  return others ? 'those of UTS namespaces come again, these do not' : NO_NUMBERS_AGAIN
+}
 
 /** The 64-bit identifier that NS_GET_ID gives for a member's own IPC namespace. */
 async function idOf(member: Member): Promise<unknown> {
@@ -98,11 +137,11 @@ export function identifierRules(nsi: Area): void {
   })
 
   nsi.comparison('NSI-08', {
-    says: 'an inode number is not given again while its namespace is held, and an identifier never',
+    says: 'an inode number is not given again while its namespace is held, but afterwards as those of other kinds of namespaces are, and an identifier never',
     source: ['fs/proc/generic.c: proc_alloc_inum, proc_free_inum', 'kernel/nstree.c: __ns_tree_gen_id'],
     flags: 'with NEWIPC',
     arms: { treatment: 'an nsfd holds each of them', control: 'nothing holds any of them' },
-    async experiment({ outer, arm, enter, note }) {
+    async experiment({ outer, arm, enter, note, eventually }) {
       const files: string[] = []
       const ids: string[] = []
       const held: number[] = []
@@ -129,9 +168,15 @@ export function identifierRules(nsi: Area): void {
         note(
           `inode numbers ${numbers < ROUNDS ? 'came again' : 'did not come again'} within ${ROUNDS} namespaces`,
         )
-      return { numbers, repeatedIds: ids.length - new Set(ids).size, kept }
+      const again = arm === 'control' ? await whetherAgain(outer, files, eventually) : STILL_HELD
+      return { numbers, repeatedIds: ids.length - new Set(ids).size, kept, again }
     },
-    treatment: () => ({ numbers: ROUNDS, repeatedIds: 0, kept: Array.from({ length: ROUNDS }, () => true) }),
-    control: () => ({ numbers: atLeast(1), repeatedIds: 0, kept: [] }),
+    treatment: () => ({
+      numbers: ROUNDS,
+      repeatedIds: 0,
+      kept: Array.from({ length: ROUNDS }, () => true),
+      again: STILL_HELD,
+    }),
+    control: () => ({ numbers: atLeast(1), repeatedIds: 0, kept: [], again: oneOf(AGAIN, NO_NUMBERS_AGAIN) }),
   })
 }
