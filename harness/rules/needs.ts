@@ -41,7 +41,10 @@ export function needsOf(cell: Cell): RequirementName[] {
   if (cell.via === 'nsenter(1)' && !cell.flags.includes('NEWIPC')) needs.add('own namespaces')
   for (const need of cell.rule.needs ?? []) needs.add(need)
   for (const need of cell.rule.variantNeeds?.[cell.variant] ?? []) needs.add(need)
-  if (cell.rule.kind === 'visibility' && inInitial)
+  if (cell.rule.kind === 'visibility' && inInitial) {
+    // Objects are made there too, whose identifiers and contents are compared: many cells do so at once.
+    if (cell.rule.soughtFromInitial) needs.add('usual room')
     for (const need of cell.rule.initialNeeds ?? []) needs.add(need)
+  }
   return [...needs]
 }

@@ -1,5 +1,6 @@
 /** System V objects, POSIX queues, their tables and their sysctls. */
 import { failed, SetUpRefused } from '../../link/failure.ts'
+import type { Member } from '../../link/member.ts'
 import {
   IPC_NOWAIT,
   IPC_PRIVATE,
@@ -22,6 +23,12 @@ const NO_DESCRIPTOR = -1
 
 /** The part of a System V identifier that is the index (ipc/util.h: IPCMNI_SHIFT). */
 const INDEX = 0x7fff
+
+/** The numbers of a limit as the member's namespace has it; none where the file cannot be read. */
+async function numbersOf(member: Member, limit: string): Promise<bigint[]> {
+  const text = await member.try.readFile(`/proc/sys/${limit}`)
+  return failed(text) ? [] : text.trim().split(/\s+/).map(BigInt)
+}
 
 /** By name. */
 export const IPC = {
@@ -100,6 +107,20 @@ export const IPC = {
   auto_msgmni: file('/proc/sys/kernel/auto_msgmni', 'CONFIG_SYSVIPC & CONFIG_SYSCTL'),
   MQUEUE_SYSCTL: file('/proc/sys/fs/mqueue/queues_max', 'CONFIG_POSIX_MQUEUE & CONFIG_SYSCTL'),
   NEXT_ID: file('/proc/sys/kernel/msg_next_id', 'CONFIG_SYSVIPC & CONFIG_SYSCTL & CONFIG_CHECKPOINT_RESTORE'),
+  'usual room': {
+    reason: 'the runner’s own IPC namespace has lower limits than the kernel’s defaults',
+    met: async (child) => {
+      const fresh = await child.trySpawn('fresh', ['NEWIPC'])
+      // Where none can be made nothing is known; whatever needs one is skipped for that.
+      if (failed(fresh)) return true
+      for (const name of LIMITS) {
+        const own = await numbersOf(child, name)
+        const usual = await numbersOf(fresh, name)
+        if (own.some((number, index) => number < (usual[index] ?? 0n))) return false
+      }
+      return true
+    },
+  },
   'usual sysctls': {
     reason: 'the runner’s own IPC namespace has other limits than the kernel’s defaults',
     met: (child) =>
