@@ -231,7 +231,7 @@ describe.skipIf(!privileged)('a run (needs CAP_SYS_ADMIN)', () => {
         '--ipc',
         ...shell('cd /proc/sys && echo 64 > kernel/msgmnb && echo 7 > fs/mqueue/msg_default && cd -'),
       ],
-      /other limits/,
+      /(other|lower) limits/,
     ],
     [
       'processes that procfs hides',
