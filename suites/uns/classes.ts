@@ -80,7 +80,8 @@ export async function byOneId(
     await user.setgroups([])
     await user.setresgid(third, third, third)
     await user.setresuid(real, effective, real)
-    await user.setfsuid(real)
+    // No matter to objects of System V; not every system that calls itself Linux has it.
+    await user.try.setfsuid(real)
     await user.setCapabilities([], true)
     return user
   }
