@@ -1,5 +1,5 @@
 import { IPC_NOWAIT } from '../constants.ts'
-import { bind } from '../system.ts'
+import { bind, SystemCallFailure } from '../system.ts'
 import { cString, type Permissions, readPermissions, unsigned, writePermissions } from './structures.ts'
 
 const libc = {
@@ -11,6 +11,13 @@ const libc = {
     'long msgrcv(int id, void *message, size_t bytes, long type, int flags)',
   ),
   msgctl: bind<[number, number, Buffer | null]>('int msgctl(int id, int command, void *status)'),
+}
+
+/** A message of type 1 with so many bytes of text, all 0. */
+function messageOf(bytes: number): Buffer {
+  const message = Buffer.alloc(8 + bytes)
+  message.writeBigInt64LE(1n)
+  return message
 }
 
 const COMMAND = {
@@ -63,20 +70,19 @@ export const messageQueueOperations = {
   },
   /** msgsnd(2) of so many messages of so many bytes, to fill memory; gives how many. */
   msgsndMany: (id: number, bytes: number, count: number): number => {
-    const message = Buffer.alloc(8 + bytes)
-    message.writeBigInt64LE(1n)
+    const message = messageOf(bytes)
     for (let sent = 0; sent < count; sent += 1) libc.msgsnd(id, message, bytes, IPC_NOWAIT)
     return count
   },
-  /** The same to a queue that is full: so many calls; gives how many of them were refused. */
+  /** The same to a queue that is full: so many calls; gives how many of them were refused (EAGAIN). */
   msgsndManyRefused: (id: number, bytes: number, count: number): number => {
-    const message = Buffer.alloc(8 + bytes)
-    message.writeBigInt64LE(1n)
+    const message = messageOf(bytes)
     let refused = 0
     for (let time = 0; time < count; time += 1)
       try {
         libc.msgsnd(id, message, bytes, IPC_NOWAIT)
-      } catch {
+      } catch (problem) {
+        if (!(problem instanceof SystemCallFailure) || problem.message !== 'EAGAIN') throw problem
         refused += 1
       }
     return refused
