@@ -1,4 +1,5 @@
 /** ENT-01…06, 10, 15, 16, 31, 32: making an IPC namespace and keeping it. */
+
 import { setForced } from '../../fixtures/forced.ts'
 import { namespaceOf, nsfdOf } from '../../fixtures/identity.ts'
 import { whetherMade } from '../../fixtures/outcomes.ts'
@@ -28,6 +29,7 @@ import {
   THREAD_BITS,
 } from '../../fixtures/rules.ts'
 import { watchNamespace } from '../../fixtures/sensors.ts'
+import { slotOf } from '../../fixtures/slots.ts'
 import { withThread } from '../../fixtures/threads.ts'
 import { becomeMappedRoot } from '../../harness/ways/user-map.ts'
 import { execAsAnother } from './set-user-id.ts'
@@ -224,14 +226,8 @@ export function creationRules(ent: Area): void {
       const byClone = whetherMade(
         arm === 'treatment' ? await inside.trySpawn('refused', [other, 'NEWIPC']) : ENOSPC,
       )
-      const tryRoom = async () => {
-        const one = await inside.trySpawn('one alone', [other])
-        if (failed(one)) return one
-        await one.killAndReap()
-        return 'free'
-      }
-      const room =
-        arm === 'treatment' ? await eventually(tryRoom, (seen) => seen === 'free') : await tryRoom()
+      const look = () => slotOf(inside, other)
+      const room = arm === 'treatment' ? await eventually(look, (seen) => seen === 'free') : await look()
       return {
         returned,
         byClone,
@@ -253,7 +249,7 @@ export function creationRules(ent: Area): void {
     }),
     control: () => ({
       returned: 0,
-      room: ENOSPC,
+      room: 'taken',
       sameIpc: false,
       sameOther: false,
       value: 0,

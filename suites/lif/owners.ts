@@ -24,15 +24,7 @@ import {
   writeMaps,
 } from '../../fixtures/rules.ts'
 import { watchNamespace } from '../../fixtures/sensors.ts'
-
-/** Whether another user namespace can be made where only one may exist at a time. */
-async function userSlot(keeper: Member): Promise<string> {
-  const child = await keeper.trySpawn('trial', ['NEWUSER'])
-  if (child === ENOSPC) return 'taken'
-  if (failed(child)) return child.errno
-  await child.killAndReap()
-  return 'free'
-}
+import { slotOf } from '../../fixtures/slots.ts'
 
 /** A user namespace in which one further user namespace may exist. */
 async function userBooth(outer: Member): Promise<Member> {
@@ -50,7 +42,7 @@ async function fewerMessages(world: ComparisonWorld, home: Member): Promise<bool
   const { outer, arm, fresh, eventually } = world
   const fill = async (member: Member): Promise<number> => {
     const queue = await member.msgget(fresh.key(), IPC_CREAT | IPC_EXCL | 0o600)
-    for (let sent = 0; sent < 100; sent += 1) await member.msgsnd(queue, 1, '', IPC_NOWAIT)
+    await member.msgsndMany(queue, 0, 100)
     return queue
   }
   if (arm === 'control') {
@@ -142,14 +134,14 @@ export function ownerRules(lif: Area): void {
       const bystander = await keeper.spawn('bystander', ['NEWIPC'])
       const nsfd = await nsfdOf(holder, arm === 'treatment' ? member : bystander)
       const { ino } = await holder.stat(`/proc/${await procPid(member)}/ns/user`)
-      const before = await userSlot(keeper)
+      const before = await slotOf(keeper, 'NEWUSER')
       await member.killAndReap()
       // A twin whose death shows that there was time enough: the same count in a booth of its own.
       const other = await userBooth(outer)
       const twin = await other.spawn('twin', ['NEWUSER', 'NEWIPC'])
       await twin.killAndReap()
       const twinSlot = await eventually(
-        () => userSlot(other),
+        () => slotOf(other, 'NEWUSER'),
         (seen) => seen === 'free',
       )
       if (arm === 'control')
@@ -158,11 +150,11 @@ export function ownerRules(lif: Area): void {
           before,
           twinSlot,
           slot: await eventually(
-            () => userSlot(keeper),
+            () => slotOf(keeper, 'NEWUSER'),
             (seen) => seen === 'free',
           ),
         }
-      const slot = await userSlot(keeper)
+      const slot = await slotOf(keeper, 'NEWUSER')
       const owner = await holder.try.ioctl(nsfd, NS_GET_USERNS)
       const sameOwner = !failed(owner) && (await holder.fstat(owner)).ino === ino
       let entered: unknown = owner
@@ -174,7 +166,7 @@ export function ownerRules(lif: Area): void {
       }
       await holder.close(nsfd)
       const released = await eventually(
-        () => userSlot(keeper),
+        () => slotOf(keeper, 'NEWUSER'),
         (seen) => seen === 'free',
       )
       return { refused, before, twinSlot, slot, sameOwner, entered, released }

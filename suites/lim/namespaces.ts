@@ -2,6 +2,7 @@
  * LIM-15 to LIM-20: the number of IPC namespaces (user.max_ipc_namespaces), always that of a fresh user
  * namespace; the initial one's is never written.
  */
+import { becomeUserWithAllCapabilities } from '../../fixtures/capabilities.ts'
 import { nsfdOf } from '../../fixtures/identity.ts'
 import { whetherMade } from '../../fixtures/outcomes.ts'
 import {
@@ -17,7 +18,6 @@ import {
   NS_FILE,
   O_RDONLY,
   type Outcome,
-  PR_SET_KEEPCAPS,
 } from '../../fixtures/rules.ts'
 
 const FILE = '/proc/sys/user/max_ipc_namespaces'
@@ -97,10 +97,7 @@ export function ipcNamespaceCountRules(lim: Area): void {
         await joiner.close(nsfd)
       }
       // Another user of the same user namespace has an account of their own.
-      const every = await user.capabilities()
-      await user.prctl(PR_SET_KEEPCAPS, 1)
-      await user.becomeUser(fresh.uid())
-      await user.setCapabilities(every)
+      await becomeUserWithAllCapabilities(user, fresh.uid())
       const byOther = await user.try.unshare(CLONE.NEWIPC)
       // Whose real user alone is another has the account of the effective one, which is used up.
       const halfway = await root.spawn('root with another real user')

@@ -1,4 +1,5 @@
 /** LIM-10 to LIM-14: RLIMIT_MSGQUEUE counts bytes of POSIX queues by user, not by IPC namespace. */
+import { becomeUserWithAllCapabilities } from '../../fixtures/capabilities.ts'
 import { nsfdOf } from '../../fixtures/identity.ts'
 import { makePlaces, mountQueues } from '../../fixtures/mqueue-mounts.ts'
 import { whetherMade } from '../../fixtures/outcomes.ts'
@@ -14,7 +15,6 @@ import {
   O_CREAT,
   O_RDWR,
   type Outcome,
-  PR_SET_KEEPCAPS,
   RLIMIT_MSGQUEUE,
 } from '../../fixtures/rules.ts'
 import { intoOwnUserNamespaces, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
@@ -329,11 +329,8 @@ async function ownersAreCharged({ outer, fresh }: ComparisonWorld): Promise<bool
   const [uid, other] = [fresh.uid(), fresh.uid()]
   const outside = await asUser(await outer.spawn('owner outside'), uid)
   const owner = await outer.spawn('owner')
-  const every = await owner.capabilities()
   await owner.setrlimit(RLIMIT_MSGQUEUE, ONE_QUEUE, ONE_QUEUE)
-  await owner.prctl(PR_SET_KEEPCAPS, 1)
-  await owner.becomeUser(uid)
-  await owner.setCapabilities(every)
+  await becomeUserWithAllCapabilities(owner, uid)
   const map = [
     [0, uid, 1],
     [1, other, 1],

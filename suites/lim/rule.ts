@@ -1,6 +1,6 @@
 /** The experiment that every limit of an IPC namespace goes through, and the reckoning of what must come of it. */
 
-import { giveUp } from '../../fixtures/capabilities.ts'
+import { becomeUserWithAllCapabilities, giveUp } from '../../fixtures/capabilities.ts'
 import { joinIpc } from '../../fixtures/leaving.ts'
 import { type CallLimit, currentLimit, type TotalLimit } from '../../fixtures/limits.ts'
 import { inChildUserNamespace, sideInInitial } from '../../fixtures/places.ts'
@@ -13,7 +13,6 @@ import {
   IPC_PRIVATE,
   type Member,
   oneOf,
-  PR_SET_KEEPCAPS,
   type VisibilityWorld,
 } from '../../fixtures/rules.ts'
 import { readSysctl, writeSysctl } from '../../fixtures/sysctls.ts'
@@ -125,9 +124,7 @@ async function makerOf(limit: AnyLimit, side: Side, world: VisibilityWorld): Pro
   // RLIMIT_MSGQUEUE counts POSIX queues by user: they need users of their own.
   if (limit.needs.includes('MQUEUE_SYSCTL')) {
     const user = await member.spawn(`${side}'s user`)
-    await user.prctl(PR_SET_KEEPCAPS, 1)
-    await user.becomeUser(world.fresh.uid())
-    await user.setCapabilities(await member.capabilities())
+    await becomeUserWithAllCapabilities(user, world.fresh.uid())
     await giveUp(user, 'CAP_SYS_RESOURCE')
     return user
   }

@@ -322,8 +322,7 @@ export function addNames(mqn: Area): void {
       const made = await creator.mq_create(name, NEW_QUEUE)
       await creator.sendDescriptor(theirs, made)
       const queue = await inner.receiveDescriptor(mine)
-      // The creator’s file-system user is root from here on; his effective user stays who he was.
-      // Queues for the one or the other alone, and for others as well; before that, for they are his.
+      // Queues for the one or the other alone, and for others as well.
       const [toRead, toWrite, forAll] = [fresh.name(), fresh.name(), fresh.name()]
       await creator.mq_create(toRead, NEW_QUEUE, 0o400)
       await creator.mq_create(toWrite, NEW_QUEUE, 0o200)
@@ -333,6 +332,7 @@ export function addNames(mqn: Area): void {
       const masked = await creator.mq_create(fresh.name(), NEW_QUEUE, 0o666)
       const modes: string[] = []
       for (const each of [shared, masked]) modes.push(((await creator.fstat(each)).mode & 0o777).toString(8))
+      // The creator’s file-system user is root from here on; his effective user stays who he was.
       const changed = await creator.try.setfsuid(0)
       const changedGroup = await creator.try.setfsgid(0)
       const roots = await creator.fstat(await creator.mq_create(fresh.name(), NEW_QUEUE))

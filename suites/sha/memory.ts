@@ -1,4 +1,5 @@
 /** What attached and locked segments keep, and what else gets at their memory. */
+import { becomeUserWithAllCapabilities } from '../../fixtures/capabilities.ts'
 import { withInitialSysctl } from '../../fixtures/initial-sysctls.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
 import { mapFile } from '../../fixtures/mappings.ts'
@@ -22,7 +23,7 @@ import {
   SHM_HUGETLB,
 } from '../../fixtures/rules.ts'
 import { lockPurse, slotBooth, watchNamespace } from '../../fixtures/sensors.ts'
-import { becomeMaker, intoOwnUserNamespaces, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
+import { intoOwnUserNamespaces, spawnInUserNamespace } from '../../fixtures/user-namespaces.ts'
 
 /** The user locks a segment that somebody else made and gave him by IPC_SET. */
 const GIVEN = 'IPC_RMID, made by another user'
@@ -49,6 +50,19 @@ async function lockBeyondTheLimit(root: Member): Promise<{ lifted: boolean; beyo
   const capable = await lock(root)
   await root.setCapabilities([], true)
   return { lifted, beyond: [capable, await lock(root)] }
+}
+
+/** What is allowed and refused in SHA-18 as long as the segment is locked. */
+function whileLocked({ lifted, makersLimit }: { lifted: boolean; makersLimit: boolean }, variant: string) {
+  return {
+    locked: 0,
+    again: ENOMEM,
+    elsewhere: ENOMEM,
+    otherUser: 0,
+    withoutRoom: [EPERM, 0],
+    beyond: [lifted ? 0 : ENOMEM, ENOMEM],
+    madeUnderNone: variant === OWN_ROOT ? (makersLimit ? ENOMEM : 0) : undefined,
+  }
 }
 
 /** Adds the rules. */
@@ -229,27 +243,12 @@ export function memoryRules(sha: Area): void {
         later,
       }
     },
-    treatment: ({ lifted, makersLimit }, { variant }) => ({
-      locked: 0,
-      again: ENOMEM,
-      elsewhere: ENOMEM,
-      otherUser: 0,
-      withoutRoom: [EPERM, 0],
-      beyond: [lifted ? 0 : ENOMEM, ENOMEM],
-      madeUnderNone: variant === OWN_ROOT ? (makersLimit ? ENOMEM : 0) : undefined,
+    treatment: (seen, { variant }) => ({
+      ...whileLocked(seen, variant),
       whileAttached: variant === LAST_DETACH || variant === DETACH_ELSEWHERE ? ENOMEM : 'never attached',
       later: 0,
     }),
-    control: ({ lifted, makersLimit }, { variant }) => ({
-      locked: 0,
-      again: ENOMEM,
-      elsewhere: ENOMEM,
-      otherUser: 0,
-      withoutRoom: [EPERM, 0],
-      madeUnderNone: variant === OWN_ROOT ? (makersLimit ? ENOMEM : 0) : undefined,
-      beyond: [lifted ? 0 : ENOMEM, ENOMEM],
-      later: ENOMEM,
-    }),
+    control: (seen, { variant }) => ({ ...whileLocked(seen, variant), later: ENOMEM }),
   })
 
   sha.comparison('SHA-19', {
@@ -373,7 +372,7 @@ async function makersAreCharged({
   const [uid, other] = [fresh.uid(), fresh.uid()]
   const maker = await outer.spawn('maker')
   await maker.setrlimit(RLIMIT_MEMLOCK, LOCKABLE, LOCKABLE)
-  await becomeMaker(maker, uid)
+  await becomeUserWithAllCapabilities(maker, uid)
   const map = [
     [0, uid, 1],
     [1, other, 1],

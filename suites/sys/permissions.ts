@@ -3,7 +3,7 @@
  * others) that is root of the user namespace that owns the IPC namespace; before, root of the initial one.
  * Both conform. Which one a kernel has shows in the owner that stat(2) gives inside an owned namespace.
  */
-import { giveUp } from '../../fixtures/capabilities.ts'
+import { becomeUserWithAllCapabilities, giveUp } from '../../fixtures/capabilities.ts'
 import { joinAs } from '../../fixtures/lifetime.ts'
 import {
   type Area,
@@ -315,11 +315,7 @@ export function permissionRules(sys: Area): void {
       const wrote = await writeAll(maker, variant)
       // Nor does one without uid_map belong to another user who made it.
       const user = await outer.spawn('another user')
-      const every = await user.capabilities()
-      await user.prctl(PR_SET_KEEPCAPS, 1)
-      await user.becomeUser(fresh.uid())
-      // Where unprivileged users may make no user namespace, the capability allows it.
-      await user.setCapabilities(every)
+      await becomeUserWithAllCapabilities(user, fresh.uid())
       await user.unshare(cloneBits(['NEWUSER', 'NEWIPC']))
       const wroteByMaker = await writeAll(user, variant)
       return { owner, unmapped, uid, wrote, wroteByMaker, made: await readAll(inside, variant) }

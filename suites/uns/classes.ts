@@ -4,6 +4,7 @@ import type { SystemVFamily } from '../../fixtures/objects.ts'
 import {
   type ComparisonWorld,
   EACCES,
+  type Failure,
   failed,
   IPC_CREAT,
   IPC_EXCL,
@@ -75,39 +76,36 @@ export async function byOneId(
     const object = await family.make(owner, key, mode)
     return everything(family, user, object, key, without)
   }
-  const withUsers = async (real: number, effective: number): Promise<Member> => {
+  // One who has no other id than these, and no capability.
+  const withIds = async (
+    users: { real: number; effective: number },
+    groups: { effective?: number; supplementary?: number[] } = {},
+  ): Promise<Member> => {
     const user = await trier()
-    await user.setgroups([])
-    await user.setresgid(third, third, third)
-    await user.setresuid(real, effective, real)
+    await user.setgroups(groups.supplementary ?? [])
+    await user.setresgid(third, groups.effective ?? third, third)
+    await user.setresuid(users.real, users.effective, users.real)
     // No matter to objects of System V; not every system that calls itself Linux has it.
-    await user.try.setfsuid(real)
+    await user.try.setfsuid(users.real)
     await user.setCapabilities([], true)
     return user
   }
-  const effective = await withUsers(third, number)
-  // The owner, where it is his number, tries what was made under it.
-  const madeKey = world.fresh.key()
-  const made = await get(effective, madeKey, IPC_CREAT | IPC_EXCL | 0o600)
-  const byOwner = failed(made) ? made : await everything(family, maker, made, madeKey, without)
-  // And what was made under it as the maker's group, for that group alone.
-  const inGroup = await trier()
-  await inGroup.setgroups([])
-  await inGroup.setresgid(third, number, third)
-  await inGroup.setresuid(third, third, third)
-  await inGroup.setCapabilities([], true)
-  const groupsKey = world.fresh.key()
-  const groups = await get(inGroup, groupsKey, IPC_CREAT | IPC_EXCL | 0o060)
-  const byGroup = failed(groups) ? groups : await everything(family, maker, groups, groupsKey, without)
-  const real = await withUsers(number, third)
-  const grouped = await trier()
-  await grouped.setgroups([number])
-  await grouped.setresgid(third, third, third)
-  await grouped.setresuid(third, third, third)
-  await grouped.setCapabilities([], true)
+  // The maker of the others, where it is his number, tries what such a one has made.
+  const tryMade = async (by: Member, mode: number): Promise<Failure | Answers> => {
+    const key = world.fresh.key()
+    const object = await get(by, key, IPC_CREAT | IPC_EXCL | mode)
+    return failed(object) ? object : everything(family, maker, object, key, without)
+  }
+  const nobody = { real: third, effective: third }
+  const effective = await withIds({ real: third, effective: number })
+  const made = await tryMade(effective, 0o600)
+  // What is made under it as the maker's group, for that group alone.
+  const madeForGroup = await tryMade(await withIds(nobody, { effective: number }), 0o060)
+  const real = await withIds({ real: number, effective: third })
+  const grouped = await withIds(nobody, { supplementary: [number] })
   return {
-    made: byOwner,
-    madeForGroup: byGroup,
+    made,
+    madeForGroup,
     effective: await tried(maker, 0o600, effective),
     real: await tried(maker, 0o600, real),
     supplementaryGroup: await tried(colleague, 0o060, grouped),

@@ -79,8 +79,8 @@ export function forgetEnded(pid: number): void {
 }
 
 /**
- * Kills a child that still runs, by a signal that ends it. One that has ended is reaped instead, and a pid that is no child's any more
- * is left alone: it may be anybody's by now. Throws ECHILD for that.
+ * Kills a child that still runs, by a signal that ends it. One that has ended is reaped instead, and a pid that is
+ * no child's any more is left alone: it may be anybody's by now. Throws ECHILD for that.
  */
 function killChild(pid: number, signal = SIGKILL): number {
   const found = waitpid(pid, WNOHANG)

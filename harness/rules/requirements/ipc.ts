@@ -24,10 +24,25 @@ const NO_DESCRIPTOR = -1
 /** The part of a System V identifier that is the index (ipc/util.h: IPCMNI_SHIFT). */
 const INDEX = 0x7fff
 
-/** The numbers of a limit as the member's namespace has it; none where the file cannot be read. */
-async function numbersOf(member: Member, limit: string): Promise<bigint[]> {
-  const text = await member.try.readFile(`/proc/sys/${limit}`)
-  return failed(text) ? [] : text.trim().split(/\s+/).map(BigInt)
+/** Whether that holds of each limit and the one of a fresh namespace: texts of /proc/sys, or the errno. */
+async function eachLimit(
+  child: Member,
+  fresh: Member,
+  holds: (own: string, usual: string) => boolean,
+): Promise<boolean> {
+  for (const name of LIMITS) {
+    const own = String(await child.try.readFile(`/proc/sys/${name}`))
+    if (!holds(own, String(await fresh.try.readFile(`/proc/sys/${name}`)))) return false
+  }
+  return true
+}
+
+/** Whether none of the numbers is below the usual one. */
+function noLower(own: string, usual: string): boolean {
+  const numbers = (text: string): bigint[] =>
+    text.match(/^\d[\d\s]*$/) ? text.trim().split(/\s+/).map(BigInt) : []
+  const least = numbers(usual)
+  return numbers(own).every((number, index) => number >= (least[index] ?? 0n))
 }
 
 /** By name. */
@@ -113,26 +128,13 @@ export const IPC = {
       const fresh = await child.trySpawn('fresh', ['NEWIPC'])
       // Where none can be made nothing is known; whatever needs one is skipped for that.
       if (failed(fresh)) return true
-      for (const name of LIMITS) {
-        const own = await numbersOf(child, name)
-        const usual = await numbersOf(fresh, name)
-        if (own.some((number, index) => number < (usual[index] ?? 0n))) return false
-      }
-      return true
+      return eachLimit(child, fresh, noLower)
     },
   },
   'usual sysctls': {
     reason: 'the runner’s own IPC namespace has other limits than the kernel’s defaults',
     met: (child) =>
-      inTrial(child, ['NEWIPC'], async (fresh) => {
-        for (const name of LIMITS)
-          if (
-            String(await child.try.readFile(`/proc/sys/${name}`)) !==
-            String(await fresh.try.readFile(`/proc/sys/${name}`))
-          )
-            return false
-        return true
-      }),
+      inTrial(child, ['NEWIPC'], (fresh) => eachLimit(child, fresh, (own, usual) => own === usual)),
   },
   'writable sysctls': {
     reason: '/proc/sys is mounted read-only (EROFS), or the kernel takes no values there (EIO)',
